@@ -1,0 +1,82 @@
+"""Interactions: the item-level events every feature table counts, with their local time and scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+
+@dataclass(frozen=True)
+class EventWeights:
+    """How much each event type counts, in purchase equivalents; a type without weight is not counted."""
+
+    view: float = 0.1
+    add_to_cart: float = 0.4
+    purchase: float = 1.0
+
+
+def build_interactions(
+    connection: DuckDBPyConnection,
+    *,
+    default_timezone: str = "UTC",
+    weights: EventWeights = EventWeights(),
+) -> DuckDBPyRelation:
+    """Interactions in the user's local time, one row per counted event.
+
+    Local time is computed from each user's IANA zone. An event without a session belongs to the
+    user's local day. Lines with quantity 0 (a coupon rung up without goods) are no interaction.
+
+    Args:
+        connection: Offers the views `events`, `users` and `items`; `events` holds only what is known.
+        default_timezone: Used where the user or the user's zone is unknown.
+        weights: Purchase equivalents per event type.
+
+    Returns:
+        (user_id, item_id, category, available, event_type, weight, event_ts, epoch_seconds, timezone,
+        local_midnight_epoch_seconds, local_day, local_weekday, weekday, daypart, store_id, region,
+        device, channel, session_id, quantity, amount); `local_day` counts days since 1970-01-01,
+        `local_weekday` is 0 on Monday and `weekday` the same as a string, a join key.
+    """
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE event_weight AS SELECT unnest(?) AS event_type, unnest(?) AS weight",
+        [["view", "add_to_cart", "purchase"], [weights.view, weights.add_to_cart, weights.purchase]],
+    )
+    connection.execute("CREATE OR REPLACE TEMP TABLE fallback AS SELECT ? AS timezone", [default_timezone])
+    return connection.sql(
+        """
+        WITH zoned AS (
+            SELECT e.*, w.weight,
+                   coalesce(nullif(u.timezone, 'unknown'), f.timezone) AS timezone,
+                   coalesce(nullif(i.category_path, ''), 'unknown') AS category,
+                   coalesce(i.available, TRUE) AS available
+            FROM events e
+            JOIN event_weight w USING (event_type)
+            CROSS JOIN fallback f
+            LEFT JOIN users u USING (user_id)
+            LEFT JOIN items i USING (item_id)
+            WHERE e.item_id IS NOT NULL AND coalesce(e.quantity, 1) > 0 AND w.weight > 0
+        ), localised AS (
+            SELECT *, timezone(timezone, event_ts) AS local_ts FROM zoned
+        )
+        SELECT user_id, item_id, category, available, event_type, weight, event_ts,
+               CAST(floor(epoch(event_ts)) AS BIGINT) AS epoch_seconds,
+               timezone,
+               CAST(epoch(timezone(timezone, date_trunc('day', local_ts))) AS BIGINT)
+                   AS local_midnight_epoch_seconds,
+               CAST(date_diff('day', DATE '1970-01-01', CAST(local_ts AS DATE)) AS BIGINT) AS local_day,
+               CAST(isodow(local_ts) - 1 AS BIGINT) AS local_weekday,
+               CAST(isodow(local_ts) - 1 AS VARCHAR) AS weekday,
+               CASE WHEN hour(local_ts) < 6 THEN 'night'
+                    WHEN hour(local_ts) < 10 THEN 'morning'
+                    WHEN hour(local_ts) < 14 THEN 'midday'
+                    WHEN hour(local_ts) < 17 THEN 'afternoon'
+                    WHEN hour(local_ts) < 21 THEN 'evening'
+                    ELSE 'late' END AS daypart,
+               store_id, region, device, channel,
+               coalesce(session_id, user_id || '@' || CAST(CAST(local_ts AS DATE) AS VARCHAR)) AS session_id,
+               coalesce(quantity, 1) AS quantity,
+               coalesce(amount, 0) AS amount
+        FROM localised
+        """
+    )

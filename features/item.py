@@ -1,0 +1,67 @@
+"""How popular an item and its category are, and which way they go."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from features.counted_table import counted_table
+from features.recency import days_since, decayed_now, ratio
+from features.table import FeatureColumn, OnDemand
+
+ITEM_POPULARITY = counted_table(
+    "item_popularity",
+    ("item_id",),
+    "item",
+    of="sessions with the item",
+    half_lives_days=(7, 30, 90),
+    totals=("quantity", "amount"),
+)
+CATEGORY_POPULARITY = counted_table(
+    "category_popularity",
+    ("category",),
+    "category",
+    of="sessions with the category",
+    half_lives_days=(7, 90),
+)
+
+
+def _at_request(frame: pd.DataFrame) -> pd.DataFrame:
+    week, month, quarter = (decayed_now(frame, "item", days) for days in (7, 30, 90))
+    category_week, category_quarter = (decayed_now(frame, "category", days) for days in (7, 90))
+    return pd.DataFrame(
+        {
+            "item_rate_7d": week,
+            "item_rate_30d": month,
+            "item_rate_90d": quarter,
+            # Two half-lives of one steady stream stand in the ratio of the half-lives.
+            "item_trend": ratio(week * 90.0, quarter * 7.0),
+            "item_age_days": days_since(frame, "item_first_epoch_seconds"),
+            "item_days_since_sold": days_since(frame, "item_last_epoch_seconds"),
+            "item_price": ratio(frame["item_amount"], frame["item_quantity"]),
+            "category_rate_90d": category_quarter,
+            "category_trend": ratio(category_week * 90.0, category_quarter * 7.0),
+            "item_share_of_category": ratio(quarter, category_quarter),
+        }
+    )
+
+
+ITEM_AT_REQUEST = OnDemand(
+    "item_at_request",
+    tables=("item_popularity", "category_popularity"),
+    request=("request_epoch_seconds",),
+    columns=(
+        FeatureColumn("item_rate_7d", "float", "sessions with the item, half-life 7 days", "never null"),
+        FeatureColumn("item_rate_30d", "float", "sessions with the item, half-life 30 days", "never null"),
+        FeatureColumn("item_rate_90d", "float", "sessions with the item, half-life 90 days", "never null"),
+        FeatureColumn("item_trend", "float", "short over long rate; 1 is steady"),
+        FeatureColumn("item_age_days", "float", "days since the item was first bought"),
+        FeatureColumn("item_days_since_sold", "float", "days since anyone bought the item"),
+        FeatureColumn("item_price", "float", "mean price paid a unit, source currency"),
+        FeatureColumn(
+            "category_rate_90d", "float", "sessions with the category, half-life 90 days", "never null"
+        ),
+        FeatureColumn("category_trend", "float", "short over long rate of the category; 1 is steady"),
+        FeatureColumn("item_share_of_category", "float", "item's part of its category's sessions"),
+    ),
+    transform=_at_request,
+)

@@ -1,0 +1,48 @@
+"""Arithmetic of on-demand features: ages, rates and shares at the request's instant."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from features.counters import SECONDS_PER_DAY
+
+
+def days_since(frame: pd.DataFrame, column: str) -> pd.Series[float]:
+    """Days from the instant in `column` (UTC seconds) to the request; missing where it never was."""
+    return (frame["request_epoch_seconds"].astype("float64") - frame[column]) / SECONDS_PER_DAY
+
+
+def decayed_now(frame: pd.DataFrame, prefix: str, half_life_days: int) -> pd.Series[float]:
+    """A decayed count carried from the key's last event to the request; 0 where there never was one."""
+    age_days = days_since(frame, f"{prefix}_last_epoch_seconds")
+    return (frame[f"{prefix}_decayed_{half_life_days}d"] * np.exp2(-age_days / half_life_days)).fillna(0.0)
+
+
+def mean_gap_days(frame: pd.DataFrame, prefix: str) -> pd.Series[float]:
+    """Mean days between the key's sessions; missing with fewer than two."""
+    span = (frame[f"{prefix}_last_epoch_seconds"] - frame[f"{prefix}_first_epoch_seconds"]) / SECONDS_PER_DAY
+    gaps = frame[f"{prefix}_sessions"] - 1.0
+    return span.where(gaps > 0) / gaps.where(gaps > 0)
+
+
+def ratio(numerator: pd.Series[float], denominator: pd.Series[float]) -> pd.Series[float]:
+    """`numerator / denominator`, missing where the denominator is 0 or missing.
+
+    >>> ratio(pd.Series([1.0, 1.0]), pd.Series([2.0, 0.0])).tolist()
+    [0.5, nan]
+    """
+    return numerator / denominator.where(denominator > 0)
+
+
+def shrunk_share(
+    part: pd.Series[float], whole: pd.Series[float], prior: pd.Series[float] | float, strength: float
+) -> pd.Series[float]:
+    """`part / whole` pulled towards `prior` as if `strength` more sessions had followed it.
+
+    Source: the posterior mean of a Dirichlet-multinomial with `strength` pseudo-counts.
+
+    >>> shrunk_share(pd.Series([3.0, float("nan")]), pd.Series([3.0, float("nan")]), 0.5, 1.0).tolist()
+    [0.875, 0.5]
+    """
+    return (part.fillna(0.0) + strength * prior) / (whole.fillna(0.0) + strength)

@@ -1,0 +1,97 @@
+"""The declaration every feature table makes of itself: its grain, its columns and how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import pandas as pd
+from duckdb import DuckDBPyRelation
+
+Dtype = Literal["float", "int", "str"]
+
+
+@dataclass(frozen=True)
+class FeatureColumn:
+    """One column of a feature table.
+
+    Attributes:
+        name: Unique across all tables.
+        dtype: Stored as float64, int64 or string.
+        meaning: One clause a data scientist understands, with the unit.
+        null_means: What a missing value says about the entity.
+    """
+
+    name: str
+    dtype: Dtype
+    meaning: str
+    null_means: str = "never seen"
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """A feature table: one row per key and instant at which the key's values changed.
+
+    `build(relation, as_of)` returns columns (*keys, event_timestamp, created_timestamp, *columns);
+    `event_timestamp` is the first instant (UTC, whole hours) from which the values may be used, and is
+    always later than every event they count, so a point-in-time join can never see the future.
+
+    Attributes:
+        name: The Feast view's name.
+        keys: Join keys, in order: names of Feast entities.
+        columns: What it offers.
+        source: Which relation `build` reads.
+        build: Pure: relation and knowledge cut-off in, relation out.
+        ttl_days: Rows older than this are not joined; None keeps them for ever.
+        online: Whether the newest row per key is kept in the online store.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    columns: tuple[FeatureColumn, ...]
+    source: Literal["interactions", "promotions"]
+    build: Callable[[DuckDBPyRelation, datetime], DuckDBPyRelation]
+    ttl_days: float | None = None
+    online: bool = True
+
+
+@dataclass(frozen=True)
+class OnDemand:
+    """Features computed at request time from stored columns and the request: a Feast on-demand view.
+
+    `transform` gets a frame with the columns of `tables` and the `request` fields and returns the
+    `columns`, row for row; it is the same function in training, batch and online.
+
+    Attributes:
+        name: The Feast view's name.
+        tables: Names of the feature tables it reads.
+        request: Names of the request fields it reads, all in `REQUEST_FIELDS`.
+        columns: What it returns.
+        transform: Pure; missing values in, missing values out, never an exception.
+    """
+
+    name: str
+    tables: tuple[str, ...]
+    request: tuple[str, ...]
+    columns: tuple[FeatureColumn, ...]
+    transform: Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What one model reads: a Feast feature service.
+
+    Attributes:
+        name: The service's name, with its version.
+        features: Column names of tables and on-demand views, in the model's order.
+    """
+
+    name: str
+    features: tuple[str, ...]
+
+
+REQUEST_FIELDS: dict[str, Dtype] = {"request_epoch_seconds": "int", "local_day": "int", "country": "str"}
+"""Known at request time: the decision instant (UTC seconds), the user's local day (days since
+1970-01-01) and the ISO country whose holidays count."""
