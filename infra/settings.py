@@ -1,0 +1,208 @@
+"""Every setting of Kairos: from the environment (`KAIROS_*`), `kairos.toml`, or its default."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from features.errors import UsageError
+
+ENV_PREFIX = "KAIROS_"
+TOML_FILE = Path("kairos.toml")
+MASK = "********"
+
+_POSTGRES_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
+
+
+class SettingRow(NamedTuple):
+    """One effective setting, safe to print: secrets are masked."""
+
+    name: str
+    value: str
+    source: str
+
+
+def normalised_postgres_url(url: str) -> str:
+    """`url` spelled `postgresql+psycopg://...`, the one spelling SQLAlchemy, Feast and psycopg 3 agree on.
+
+    Raises:
+        ValueError: Another scheme. The text never contains the URL, which may hold a password.
+
+    Examples:
+        >>> normalised_postgres_url("postgres://kairos@db:5432/shop")
+        'postgresql+psycopg://kairos@db:5432/shop'
+    """
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator or scheme.lower() not in _POSTGRES_SCHEMES:
+        found = f"scheme {scheme}://" if separator else "no scheme"
+        raise ValueError(
+            f"has {found}, must be postgresql://; write postgresql://USER:PASSWORD@HOST:5432/NAME"
+        )
+    return f"postgresql+psycopg://{rest}"
+
+
+def _postgres_secret(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    return normalised_postgres_url(value) if isinstance(value, str) else value
+
+
+def _absolute(path: Path) -> Path:
+    # A flow may run with another working directory than the command that configured it.
+    return path.expanduser().absolute()
+
+
+def _known_timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is no IANA time zone; write one such as America/New_York or UTC")
+    return name
+
+
+class Settings(BaseSettings):
+    """The effective configuration of one process; frozen, built by `load_settings`.
+
+    Precedence: arguments, environment `KAIROS_<NAME>`, `kairos.toml` in the working directory, default.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    home: Annotated[Path, AfterValidator(_absolute)] = Field(
+        Path(".kairos"), validate_default=True, description="Folder that holds all state."
+    )
+    source: str = Field(
+        "complete-journey", description="complete-journey, simulated, parquet:DIR or sql:URL.", repr=False
+    )
+    database_url: Annotated[SecretStr | None, BeforeValidator(_postgres_secret)] = Field(
+        None, description="PostgreSQL to use; the embedded one when unset."
+    )
+    max_quarantine_share: float = Field(
+        0.05, ge=0, le=1, description="More quarantined rows than this share block everything downstream."
+    )
+    default_timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
+        "UTC", description="Time zone of users who have none."
+    )
+    duckdb_memory_gb: float = Field(4.0, gt=0, description="Memory DuckDB may use before it spills to disk.")
+    connect_timeout_seconds: int = Field(10, ge=1, le=600, description="Wait for PostgreSQL to answer.")
+    query_timeout_seconds: float = Field(30.0, gt=0, description="Longest `kairos sql` query.")
+    kept_batches: int = Field(3, ge=1, le=100, description="Replaced plans kept per date for rollback.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then `kairos.toml`; no .env file, no secrets folder."""
+        from pydantic_settings import TomlConfigSettingsSource
+
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=TOML_FILE)
+
+    @property
+    def lake_dir(self) -> Path:
+        """Where the event lake's Parquet lies."""
+        return self.home / "lake"
+
+    @property
+    def features_dir(self) -> Path:
+        """Where feature tables lie, one Parquet file each."""
+        return self.home / "features"
+
+    @property
+    def models_dir(self) -> Path:
+        """Where model versions lie, one folder each."""
+        return self.home / "models"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Where HTML reports lie."""
+        return self.home / "reports"
+
+    def effective(self) -> list[SettingRow]:
+        """Every setting with its value and where it came from, for `kairos doctor`; secrets masked."""
+        in_file = _toml_keys()
+        rows = []
+        for name in type(self).model_fields:
+            if name not in self.model_fields_set:
+                source = "default"
+            elif os.environ.get(_env_name(name)):
+                source = _env_name(name)
+            else:
+                source = TOML_FILE.name if name in in_file else "argument"
+            rows.append(SettingRow(name, _shown(name, getattr(self, name)), source))
+        return rows
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings in effect here and now.
+
+    Raises:
+        UsageError: A bad value or a misspelt name: one line that names the setting and where it was set.
+    """
+    for key in _toml_keys() - set(Settings.model_fields):
+        raise UsageError(f"{TOML_FILE.name}: {key} is no setting{_nearest(key)}.")
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(ENV_PREFIX).lower()
+        if variable.startswith(ENV_PREFIX) and name not in Settings.model_fields:
+            # Only a near miss is surely a typo: other tools may own other KAIROS_ variables.
+            for match in difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.8):
+                raise UsageError(f"{variable} is no setting; did you mean {_env_name(match)}?")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"{name} is no setting{_nearest(name)}.") from None
+        problem = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{_origin(name, overrides)} {problem[:1].lower()}{problem[1:]}.") from None
+
+
+def _env_name(name: str) -> str:
+    return f"{ENV_PREFIX}{name.upper()}"
+
+
+def _origin(name: str, overrides: dict[str, Any]) -> str:
+    """Where the bad value was written: what a person must edit."""
+    if name in overrides:
+        return f"{name}:"
+    return f"{_env_name(name)}:" if os.environ.get(_env_name(name)) else f"{TOML_FILE.name}: {name}:"
+
+
+def _nearest(name: str) -> str:
+    matches = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.0)
+    return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def _toml_keys() -> set[str]:
+    """The keys of `kairos.toml`, none when there is no such file."""
+    try:
+        return set(tomllib.loads(TOML_FILE.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return set()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{TOML_FILE.name} is not valid TOML: {error}; write lines such as name = value."
+        ) from None
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return MASK
+    if name == "source" and "://" in str(value):
+        # `sql:URL` may carry a password as well.
+        return f"{str(value).partition('://')[0]}://{MASK}"
+    return str(value)
