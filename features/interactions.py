@@ -25,7 +25,7 @@ def build_interactions(
     """Interactions in the user's local time, one row per counted event.
 
     Local time is computed from each user's IANA zone. An event without a session belongs to the
-    user's local day. Lines with quantity 0 (a coupon rung up without goods) are no interaction.
+    user's local day. Lines with a negative quantity (goods brought back) are no interaction.
 
     Args:
         connection: Offers the views `events`, `users` and `items`; `events` holds only what is known.
@@ -55,7 +55,7 @@ def build_interactions(
             CROSS JOIN fallback f
             LEFT JOIN users u USING (user_id)
             LEFT JOIN items i USING (item_id)
-            WHERE e.item_id IS NOT NULL AND coalesce(e.quantity, 1) > 0 AND w.weight > 0
+            WHERE e.item_id IS NOT NULL AND coalesce(e.quantity, 1) >= 0 AND w.weight > 0
         ), localised AS (
             SELECT *, timezone(timezone, event_ts) AS local_ts FROM zoned
         )

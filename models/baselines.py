@@ -1,0 +1,129 @@
+"""The peers that a ranker must beat: each ranks every eligible item, bought before or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from models.candidates.neighbours import UserNeighbours
+from models.candidates.personal import Personal
+from models.candidates.popular import Popular
+from models.candidates.retriever import Retriever, block_rows, top_of_row
+from models.candidates.tifu_knn import TifuKnn
+from models.evaluation import RANKS, query_metrics
+from models.interaction_log import InteractionLog
+from models.queries import QuerySet
+from models.vocabulary import Ints
+
+
+def baselines() -> dict[str, Retriever]:
+    """The registry: a peer per line, with hyper-parameters tuned on validation by `tune`."""
+    return {
+        "popularity": Popular(),
+        "popularity by slot": Popular("daypart"),
+        "popularity by store": Popular("store"),
+        "personal frequency": Personal(),
+        "recency-weighted frequency": Personal(90.0),
+        "TIFU-KNN": TifuKnn(),
+        "user-KNN": UserNeighbours(40, 20.0, 0.75),
+    }
+
+
+def grids() -> dict[str, list[Retriever]]:
+    """What `tune` tries for each peer that has hyper-parameters.
+
+    TIFU-KNN's decays are the survivors of a search over within 0.8-1, across 0.6-0.95, groups of 2-13,
+    20-900 neighbours and own shares 0.4-0.95.
+    """
+    return {
+        "recency-weighted frequency": [Personal(days) for days in (20.0, 30.0, 45.0, 60.0, 90.0, 120.0)],
+        "TIFU-KNN": [
+            TifuKnn(k, within, across, group, own)
+            for (within, across, group), k, own in product(
+                ((0.9, 0.7, 7), (0.95, 0.9, 2), (1.0, 0.85, 3), (1.0, 0.9, 2)), (20, 100), (0.4, 0.6, 0.8)
+            )
+        ],
+        "user-KNN": [
+            UserNeighbours(k, days, power)
+            for k, days, power in product((20, 40, 80), (10.0, 20.0, 30.0, 60.0), (0.5, 0.75, 1.0))
+        ],
+    }
+
+
+def rank_all(log: InteractionLog, queries: pd.DataFrame, retriever: Retriever, ranks: int = RANKS) -> Ints:
+    """The best items of the whole catalogue for each query, as codes, queries x ranks, best first.
+
+    Items of equal score, such as all those without one, follow each other by popularity at the fit instant.
+
+    Args:
+        log: Interactions of eligible items.
+        queries: QUERY_COLUMNS.
+        retriever: Refitted at every fit instant on what was known then.
+        ranks: Length of each list.
+    """
+    codes = log.encode(queries)
+    ranked = np.full((len(queries), ranks), -1, dtype=np.int32)
+    step = block_rows(log.n_items)
+    for fit in np.unique(codes.fit):
+        known = log.before(int(fit))
+        fitted = retriever.fit(known)
+        popularity = np.bincount(known.item, weights=known.weight, minlength=log.n_items)
+        by_popularity = np.argsort(-popularity, kind="stable").astype(np.int32)
+        rows = np.flatnonzero(codes.fit == fit)
+        for begin in range(0, len(rows), step):
+            part = rows[begin : begin + step]
+            asked = codes.take(part)
+            block = fitted.scores(asked, log.expand(asked)).toarray()[:, by_popularity]
+            for row, values in zip(part, block, strict=True):
+                best = top_of_row(values, ranks)
+                ranked[row, : len(best)] = by_popularity[best]
+    return ranked
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a grid search found.
+
+    Attributes:
+        best: The retriever with the highest validation NDCG@10; among equals the first tried.
+        trials: (parameters, ndcg@10), one row per retriever tried, best first.
+    """
+
+    best: Retriever
+    trials: pd.DataFrame
+
+
+def tune(log: InteractionLog, validation: QuerySet, grid: Iterable[Retriever]) -> Tuning:
+    """The best retriever of a grid by NDCG@10 on validation queries.
+
+    Args:
+        log: Interactions of eligible items.
+        validation: Queries and truth of the validation split only; the test split must stay unseen.
+        grid: What to try.
+    """
+    tried = list(grid)
+    scores = [
+        query_metrics(
+            rank_all(log, validation.queries, one), validation.queries, validation.truth, log.items
+        )["ndcg@10"].mean()
+        for one in tried
+    ]
+    trials = pd.DataFrame({"parameters": [repr(one) for one in tried], "ndcg@10": scores})
+    best = tried[int(np.argmax(scores))]
+    return Tuning(best, trials.sort_values("ndcg@10", ascending=False, kind="stable", ignore_index=True))
+
+
+def rank_baselines(
+    log: InteractionLog, queries: pd.DataFrame, chosen: Mapping[str, Retriever] | None = None
+) -> dict[str, Ints]:
+    """The rankings of all peers by name, ready for `evaluate`.
+
+    Examples:
+        >>> list(baselines())[0]
+        'popularity'
+    """
+    return {name: rank_all(log, queries, one) for name, one in (chosen or baselines()).items()}

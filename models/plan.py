@@ -1,0 +1,203 @@
+"""The push plan: the slot with the best expected value for each user, and why every other push stays unsent.
+
+One push is a user, a slot and the best few items that policy allows. Its expected value is
+`p_engage * sum over its items of p_item * price * margin`; the slot that maximises it wins.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.calendar import DAYPARTS
+from features.errors import KairosError
+from models.choice import choose_pushes
+from models.plan_frames import Plan, plan_frames
+from models.policy.below_value import BELOW_VALUE
+from models.policy.facts import PolicyContext, codes_of, item_facts, push_times, slot_facts, user_facts
+from models.policy.params import PolicyParams
+from models.policy.registry import SLOT_RULES, USER_RULES
+from models.policy.rule import Rule, kept_by, ledger_rows
+
+__all__ = ["Plan", "PolicyContext", "PolicyParams", "build_plan", "expected_prices"]
+
+
+def build_plan(
+    scored: pd.DataFrame,
+    timing: pd.DataFrame,
+    users: pd.DataFrame,
+    context: PolicyContext,
+    params: PolicyParams,
+    plan_date: date,
+    model_version: str,
+) -> Plan:
+    """The plan of one local day; every user has a push or at least one suppression. Row order is irrelevant.
+
+    To bound the ledger, an item's suppression is recorded only where the item would otherwise have made the
+    push: it is among its slot's best `max_items` by score, and the slot was not lost to a better one.
+
+    Args:
+        scored: (user_id, slot, store_id, item_id, category, score, p_item, price); one row a candidate;
+            `p_item` is the calibrated probability that the item is bought, `price` may be null.
+        timing: (user_id, slot, p_engage); every pair in `scored` must be here.
+        users: USERS rows; ids that only `scored` knows have no consent.
+        context: Items, purchases and earlier pushes, as of the plan's knowledge cut-off.
+        plan_date: The local day on which each user's push is sent.
+        model_version: Which model's scores these are.
+
+    Raises:
+        KairosError: A repeated candidate, a score that is no number, a slot without `p_engage`.
+    """
+    _check(scored)
+    mentioned = [_ids(frame["user_id"]) for frame in (users, scored)]
+    user_ids = pd.Index(np.sort(pd.unique(np.concatenate(mentioned))))
+    people = user_facts(users, user_ids, context, params, plan_date)
+    ledger: list[pd.DataFrame] = []
+    reachable = people.index[_passing(USER_RULES, people, params, ledger)].to_numpy()
+
+    candidates, prices_imputed = _candidates(scored, user_ids, reachable, context, params)
+    slots, slot_row = _slots(candidates, timing, user_ids)
+    facts = slot_facts(slots, people, push_times(context, params, user_ids), context.as_of, plan_date)
+    is_open = _passing(SLOT_RULES, facts, params, ledger)
+    silent = people.loc[np.setdiff1d(reachable, slots["user_code"]), ["user_id"]]
+    silent = silent.assign(expected_value=0.0, note="; there is nothing to offer")
+    ledger.append(ledger_rows(BELOW_VALUE, silent, params))
+
+    renumbered = np.cumsum(is_open) - 1
+    kept = is_open[slot_row]
+    choice = choose_pushes(
+        facts[is_open].reset_index(drop=True),
+        candidates[kept].assign(slot_row=renumbered[slot_row[kept]]).reset_index(drop=True),
+        params,
+    )
+    ledger.append(choice.suppressions)
+    counts = {
+        "users": len(people),
+        "candidates": len(scored),
+        "timezones_assumed": int((~people["timezone_known"]).sum()),
+        "prices_imputed": prices_imputed,
+    }
+    return plan_frames(choice.pushes, choice.items, ledger, params.version, plan_date, model_version, counts)
+
+
+def expected_prices(prices: pd.Series, categories: pd.Series) -> tuple[NDArray[np.float64], int]:
+    """(a price for every row, how many were missing).
+
+    A gap takes its category's median, else the overall one.
+    Without any known price every item counts as 1, so that values still order by probability.
+
+    Examples:
+        >>> expected_prices(pd.Series([2.0, 4.0, None, None]), pd.Series(["a", "a", "a", "b"]))
+        (array([2., 4., 3., 3.]), 2)
+    """
+    known = pd.to_numeric(prices, errors="coerce").astype(float)
+    missing = int(known.isna().sum())
+    if missing:
+        overall = 1.0 if missing == len(known) else float(known.median())
+        known = known.fillna(known.groupby(categories).transform("median")).fillna(overall)
+    return np.asarray(known, dtype=np.float64), missing
+
+
+def _check(scored: pd.DataFrame) -> None:
+    strange = sorted(set(scored["slot"].unique()) - set(DAYPARTS))
+    if strange:
+        raise KairosError(
+            f"slot == {strange[0]!r}, must be one of {', '.join(DAYPARTS)}; correct the candidates."
+        )
+    broken = int((~np.isfinite(scored[["score", "p_item"]].to_numpy(dtype=float))).any(axis=1).sum())
+    if broken:
+        raise KairosError(f"{broken} candidates have no finite score or p_item; check the ranker's input.")
+
+
+def _ids(values: pd.Series) -> NDArray[Any]:
+    return values.to_numpy(dtype=object)
+
+
+def _labelled(codes: NDArray[np.int64], names: Any) -> pd.Categorical:
+    """Codes that read as names: a million of them sort and filter like integers."""
+    return pd.Categorical.from_codes(cast(Any, codes), pd.Index(names))
+
+
+def _candidates(
+    scored: pd.DataFrame,
+    user_ids: pd.Index,
+    reachable: NDArray[np.int64],
+    context: PolicyContext,
+    params: PolicyParams,
+) -> tuple[pd.DataFrame, int]:
+    """(reachable users' candidates with facts, by user, slot, falling score and item; prices imputed)."""
+    prices, missing = expected_prices(scored["price"], scored["category"])
+    slots = pd.Index(DAYPARTS)
+    of_user, of_slot = codes_of(user_ids, scored["user_id"]), codes_of(slots, scored["slot"])
+    of_item, item_ids = pd.factorize(_ids(scored["item_id"]), sort=True)
+    of_category, categories = pd.factorize(_ids(scored["category"]), sort=True)  # -1 where null
+    of_store, stores = pd.factorize(_ids(scored["store_id"]), sort=True)
+    score = scored["score"].to_numpy(dtype=float)
+    order = np.lexsort([of_item, -score, of_slot, of_user])
+    order = order[np.isin(of_user[order], reachable)]
+    user_codes, item_codes, slot_order = of_user[order], of_item[order], of_slot[order]
+    frame = pd.DataFrame(
+        {
+            "user_code": user_codes,
+            "slot_order": slot_order,
+            "user_id": _labelled(user_codes, user_ids),
+            "slot": _labelled(slot_order, slots),
+            "store_id": _labelled(of_store[order], stores),
+            "item_id": _labelled(item_codes, item_ids),
+            "item_code": item_codes,
+            "category": _labelled(of_category[order], categories),
+            "category_code": of_category[order],
+            "score": score[order],
+            "value": scored["p_item"].to_numpy(dtype=float)[order] * prices[order] * params.margin,
+        }
+    )
+    if frame.duplicated(["user_code", "slot_order", "item_code"]).any():
+        raise KairosError("some candidates are repeated; score each user, slot and item once.")
+    facts = item_facts(user_codes, item_codes, user_ids, pd.Index(item_ids), context)
+    place = frame.groupby(user_codes * len(slots) + slot_order, sort=False).cumcount()
+    return pd.concat([frame, facts, place.rename("place")], axis=1), missing
+
+
+def _slots(
+    candidates: pd.DataFrame, timing: pd.DataFrame, user_ids: pd.Index
+) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """(one row per user and slot that has candidates, each candidate's row number in it)."""
+    count = len(DAYPARTS)
+    keys = candidates["user_code"].to_numpy() * count + candidates["slot_order"].to_numpy()
+    distinct, first, row = np.unique(keys, return_index=True, return_inverse=True)
+    timing = timing[timing["user_id"].isin(user_ids)]
+    at = codes_of(user_ids, timing["user_id"]) * count + codes_of(pd.Index(DAYPARTS), timing["slot"])
+    p_engage = pd.Series(timing["p_engage"].to_numpy(dtype=float), index=at)
+    p_engage = p_engage.groupby(level=0).max().reindex(distinct)
+    if p_engage.isna().any():
+        lacking = int(p_engage.isna().sum())
+        raise KairosError(
+            f"{lacking} scored slots have no p_engage; predict timing for the same users and slots."
+        )
+    slots = pd.DataFrame(
+        {
+            "user_code": distinct // count,
+            "slot_order": distinct % count,
+            "slot": np.array(DAYPARTS, dtype=object)[distinct % count],
+            "store_id": _ids(candidates["store_id"].iloc[first]),
+            "p_engage": p_engage.to_numpy(),
+        }
+    )
+    return slots, row
+
+
+def _passing(
+    rules: tuple[Rule, ...], facts: pd.DataFrame, params: PolicyParams, ledger: list[pd.DataFrame]
+) -> NDArray[np.bool_]:
+    """One bool a row of `facts`: passed every rule. What is stopped goes to the ledger, once each."""
+    passed = np.ones(len(facts), dtype=bool)
+    for rule in rules:
+        rows = np.flatnonzero(passed)
+        kept = kept_by(rule, facts.iloc[rows], params)
+        ledger.append(ledger_rows(rule, facts.iloc[rows[~kept]], params))
+        passed[rows[~kept]] = False
+    return passed

@@ -1,0 +1,212 @@
+"""From candidates to rows a ranker learns from: entity frames, negative sampling, labels and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from features.calendar import DAYPARTS
+from features.errors import UsageError
+from models.vocabulary import Floats, Ints, Longs
+
+ENTITY_COLUMNS = ("user_id", "item_id", "category", "store_id", "daypart", "weekday")
+REQUEST_COLUMNS = ("request_epoch_seconds", "local_day", "country")
+SCENE_COLUMNS = ("query_daypart",)
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """Which candidates a ranker is fitted on.
+
+    Attributes:
+        negatives_per_query: Candidates not bought, kept per query, drawn evenly; all of them when fewer.
+        seed: The same seed keeps the same rows.
+    """
+
+    negatives_per_query: int = 60
+    seed: int = 20_171_204
+
+
+@dataclass(frozen=True)
+class RankingSet:
+    """Rows for fitting or judging a ranker, one per query and candidate, a query's rows together.
+
+    Attributes:
+        features: float32 numbers and category columns, one row a candidate.
+        label: Relevance, 0 for what was not bought.
+        query_id: Of each row, in runs.
+        item_id: Of each row.
+    """
+
+    features: pd.DataFrame
+    label: Floats
+    query_id: Longs
+    item_id: pd.Series[str]
+
+    @property
+    def group_sizes(self) -> Ints:
+        """Rows of each query, in order."""
+        starts = np.flatnonzero(np.r_[True, self.query_id[1:] != self.query_id[:-1]])
+        return np.asarray(np.diff(np.r_[starts, len(self.query_id)]), dtype=np.int32)
+
+
+def entity_frame(
+    queries: pd.DataFrame, candidates: pd.DataFrame, categories: pd.Series[str], country: str
+) -> pd.DataFrame:
+    """What the feature store is asked, one row per candidate and in its order.
+
+    Args:
+        queries: QUERY_COLUMNS of `models.queries`.
+        candidates: (query_id, item_id, ...); every query_id stands in `queries`.
+        categories: Category by item_id.
+        country: ISO country whose holidays count.
+
+    Returns:
+        ENTITY_COLUMNS as categories, event_timestamp (UTC, the query's cut-off) and REQUEST_COLUMNS.
+    """
+    place = pd.Index(queries["query_id"]).get_indexer(pd.Index(candidates["query_id"]))
+    if (place < 0).any():
+        raise UsageError(f"{int((place < 0).sum())} candidates belong to no query; pass their queries too.")
+    item = pd.Categorical(candidates["item_id"])
+    category_of = pd.Categorical(categories.reindex(item.categories).fillna("unknown"))
+    asked = {
+        name: pd.Categorical(queries[name].astype("str").to_numpy()).take(place)
+        for name in ("user_id", "store_id", "daypart", "weekday")
+    }
+    cutoff = queries["cutoff_epoch_seconds"].to_numpy(dtype=np.int64)
+    return pd.DataFrame(
+        {
+            "user_id": asked["user_id"],
+            "item_id": item,
+            "category": pd.Categorical.from_codes(
+                category_of.codes[item.codes], dtype=category_of.dtype
+            ),
+            "store_id": asked["store_id"],
+            "daypart": asked["daypart"],
+            "weekday": asked["weekday"],
+            "event_timestamp": pd.to_datetime(cutoff, unit="s", utc=True).as_unit("us")[place],
+            "request_epoch_seconds": cutoff[place],
+            "local_day": queries["local_day"].to_numpy(dtype=np.int64)[place],
+            "country": pd.Categorical([country]).take(np.zeros(len(place), dtype=np.intp)),
+        }
+    )
+
+
+def labels_of(candidates: pd.DataFrame, truth: pd.DataFrame) -> Floats:
+    """The relevance of every candidate, 0 where `truth` (query_id, item_id, relevance) has none.
+
+    Examples:
+        >>> labels_of(pd.DataFrame({"query_id": [1, 1], "item_id": ["a", "b"]}),
+        ...           pd.DataFrame({"query_id": [1], "item_id": ["b"], "relevance": [1.0]})).tolist()
+        [0.0, 1.0]
+    """
+    items = pd.Index(pd.unique(truth["item_id"].astype("str")))
+    width = len(items) + 1
+
+    def key(frame: pd.DataFrame) -> Longs:
+        column = pd.Categorical(frame["item_id"])
+        code = items.get_indexer(pd.Index(column.categories.astype("str")))[column.codes]
+        return np.asarray(
+            np.where(code < 0, -1, frame["query_id"].to_numpy(dtype=np.int64) * width + code), dtype=np.int64
+        )
+
+    wanted = pd.Series(truth["relevance"].to_numpy(dtype=np.float32), index=key(truth))
+    found = wanted[~wanted.index.duplicated()].reindex(key(candidates))
+    return found.fillna(0.0).to_numpy(dtype=np.float32)
+
+
+def sample_negatives(query_id: Longs, label: Floats, params: SamplingParams) -> Longs:
+    """Positions of the rows to keep, ascending: every positive, and an even draw of each query's others.
+
+    The draw ignores scores and features, so negatives stand for the candidates as they are.
+    """
+    draw = np.random.default_rng(params.seed).random(len(label))
+    draw[label > 0] = -1.0  # positives come first and never count against the limit
+    order = np.lexsort((draw, query_id))
+    sorted_query = query_id[order]
+    starts = np.flatnonzero(np.r_[True, sorted_query[1:] != sorted_query[:-1]])
+    sizes = np.diff(np.r_[starts, len(sorted_query)])
+    rank = np.arange(len(order)) - np.repeat(starts, sizes)
+    positives = np.add.reduceat((label[order] > 0).astype(np.int64), starts) if len(order) else starts
+    kept = rank < np.repeat(positives, sizes) + params.negatives_per_query
+    return np.sort(order[kept]).astype(np.int64)
+
+
+def assemble(
+    candidates: pd.DataFrame,
+    features: pd.DataFrame,
+    queries: pd.DataFrame,
+    truth: pd.DataFrame | None,
+    feature_names: Sequence[str],
+) -> RankingSet:
+    """Candidates, retriever scores and stored features as one set, in the candidates' order.
+
+    Args:
+        candidates: (query_id, item_id, score_<retriever>...), rows of a query together.
+        features: `feature_names`, row for row with `candidates`.
+        queries: QUERY_COLUMNS.
+        truth: (query_id, item_id, relevance); None when nothing has happened yet.
+        feature_names: Of the service, in its order.
+
+    Raises:
+        UsageError: Row counts differ: a join that lost rows must never be learnt from.
+    """
+    if len(candidates) != len(features):
+        raise UsageError(
+            f"features have {len(features)} rows for {len(candidates)} candidates; the join lost rows."
+        )
+    place = pd.Index(queries["query_id"]).get_indexer(pd.Index(candidates["query_id"]))
+    daypart = pd.Categorical(queries["daypart"], categories=list(DAYPARTS)).codes
+    columns: dict[str, object] = {
+        name: candidates[name].to_numpy(dtype=np.float32)
+        for name in candidates.columns
+        if name.startswith("score_")
+    }
+    for name in feature_names:
+        column = features[name]
+        columns[name] = (
+            column.to_numpy(dtype=np.float32)
+            if pd.api.types.is_numeric_dtype(column)
+            else pd.Categorical(column)
+        )
+    columns["query_daypart"] = daypart[place].astype(np.float32)
+    return RankingSet(
+        features=pd.DataFrame(columns, copy=False),
+        label=np.zeros(len(candidates), np.float32) if truth is None else labels_of(candidates, truth),
+        query_id=candidates["query_id"].to_numpy(dtype=np.int64),
+        item_id=candidates["item_id"].reset_index(drop=True),
+    )
+
+
+def take_rows(rows: RankingSet, positions: Longs) -> RankingSet:
+    """The set of these rows, in this order."""
+    return RankingSet(
+        rows.features.iloc[positions].reset_index(drop=True),
+        rows.label[positions],
+        rows.query_id[positions],
+        rows.item_id.iloc[positions].reset_index(drop=True),
+    )
+
+
+def stack(parts: Sequence[RankingSet]) -> RankingSet:
+    """The parts below each other; category columns get the union of their categories."""
+    if not parts:
+        raise UsageError("no rows to learn from; load more history.")
+    columns: dict[str, object] = {}
+    for name in parts[0].features.columns:
+        pieces = [part.features[name] for part in parts]
+        if isinstance(pieces[0].dtype, pd.CategoricalDtype):
+            columns[name] = pd.api.types.union_categoricals(
+                [piece.array for piece in pieces], sort_categories=True
+            )
+        else:
+            columns[name] = np.concatenate([piece.to_numpy() for piece in pieces])
+    return RankingSet(
+        pd.DataFrame(columns, copy=False),
+        np.concatenate([part.label for part in parts]),
+        np.concatenate([part.query_id for part in parts]),
+        pd.concat([part.item_id.astype("str") for part in parts], ignore_index=True),
+    )

@@ -1,0 +1,141 @@
+"""Reasons follow the contributions, quote the row's own numbers, and are never missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.tables import RANKING
+from models.explain import explain_items, reason_of
+from models.reasons import BEST_MATCH, REASONS
+
+CONTEXT_ONLY = {
+    "user_sessions",
+    "local_weekday",
+    "is_weekend",
+}
+
+
+def rhythm(daypart_share: float, weekday_share: float) -> dict[str, object]:
+    shares = {"user_daypart_share": daypart_share, "user_weekday_share": weekday_share}
+    return {**shares, "local_weekday": 4.0, "daypart": "evening"}
+
+
+def explain_one(row: dict[str, object], weights: dict[str, float], **kwargs: int) -> list[dict[str, str]]:
+    names = list(weights)
+    return explain_items(pd.DataFrame([row]), np.array([list(weights.values())]), names, **kwargs)[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "feature", "code", "words"),
+    [
+        (
+            {"user_item_mean_gap_days": 9.2, "user_item_days_since_last": 10.1},
+            "user_item_due",
+            "due_again",
+            "bought every 9 days, last 10 days ago",
+        ),
+        (
+            {"user_item_mean_gap_days": np.nan, "user_item_days_since_last": 1.2},
+            "user_item_rate_30d",
+            "due_again",
+            "bought once, 1 day ago",
+        ),
+        (
+            {"promo_active": 1.0, "promo_days_left": 5.0, "promo_discount_active": np.nan},
+            "promo_active",
+            "promotion",
+            "on promotion in your store this week",
+        ),
+        (
+            {"promo_active": 1.0, "promo_days_left": 1.0, "promo_discount_active": 0.2},
+            "promo_kind_active",
+            "promotion",
+            "on promotion in your store until tomorrow, 20 % off",
+        ),
+        (
+            rhythm(0.5, 0.3),
+            "user_daypart_share",
+            "usual_time",
+            "usually buys on Friday evening",
+        ),
+        (
+            rhythm(0.5, 0.1),
+            "user_weekday_share",
+            "usual_time",
+            "usually buys in the evening",
+        ),
+        (
+            rhythm(0.1, 0.4),
+            "user_weekday_share",
+            "usual_time",
+            "usually buys on Friday",
+        ),
+        ({"item_trend": 1.8}, "item_trend", "trending", "selling 1.8 times as fast as usual"),
+        (
+            {"item_store_share_30d": 0.12},
+            "item_store_rate_90d",
+            "store",
+            "in 12 % of the baskets of your store",
+        ),
+        ({"score_covisit": 0.4}, "score_covisit", "bought_together", "often bought with what this user buys"),
+        ({"days_to_holiday": 3.0}, "days_to_holiday", "holiday", "a public holiday in 3 days"),
+    ],
+)
+def test_words_quote_the_numbers(row, feature, code, words):
+    assert explain_one(row, {feature: 1.0}) == [{"code": code, "words": words}]
+
+
+def test_the_strongest_reason_comes_first_and_contributions_of_a_code_add_up():
+    row = {
+        "user_item_mean_gap_days": 7.0,
+        "user_item_days_since_last": 7.0,
+        "promo_active": 1.0,
+        "item_trend": 2.0,
+        "item_rate_30d": 5.0,
+    }
+    weights = {
+        "promo_active": 0.5,
+        "user_item_due": 0.3,
+        "user_item_share": 0.3,
+        "item_trend": 0.1,
+        "item_rate_30d": -1.0,
+    }
+    assert [reason["code"] for reason in explain_one(row, weights)] == ["due_again", "promotion", "trending"]
+    assert len(explain_one(row, weights, max_reasons=1)) == 1
+
+
+def test_a_reason_that_does_not_hold_is_not_told():
+    assert explain_one({"promo_active": 0.0}, {"promo_active": 2.0}) == [BEST_MATCH]
+    assert explain_one({"promo_active": 1.0}, {"promo_active": -2.0}) == [BEST_MATCH]
+    assert explain_one({"strange": 1.0}, {"strange": 2.0}) == [BEST_MATCH]
+
+
+def test_every_item_feature_of_the_ranking_service_has_a_reason():
+    unexplained = {name for name in RANKING.features if reason_of(name) is None}
+    about_the_user_only = {name for name in RANKING.features if name.startswith("user_")}
+    assert unexplained <= CONTEXT_ONLY | about_the_user_only
+    assert not any(name.startswith(("user_item_", "user_category_")) for name in unexplained)
+
+
+def test_the_bias_column_is_ignored_and_wrong_shapes_are_named():
+    frame = pd.DataFrame({"item_trend": [2.0]})
+    assert explain_items(frame, np.array([[1.0, 9.0]]), ["item_trend"])[0][0]["code"] == "trending"
+    with pytest.raises(ValueError, match=r"shape \(1, 3\)"):
+        explain_items(frame, np.ones((1, 3)), ["item_trend"])
+    assert explain_items(frame[:0], np.ones((0, 1)), ["item_trend"]) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_no_row_is_without_words(data):
+    names = sorted({*RANKING.features, *(prefix + "x" for prefix in REASONS)})
+    values = st.one_of(st.floats(), st.none(), st.sampled_from(["none", "display", 3, True]))
+    row = {name: data.draw(values) for name in data.draw(st.sets(st.sampled_from(names), min_size=1))}
+    weights = np.random.default_rng(data.draw(st.integers(0, 999))).normal(size=(1, len(names)))
+    told = explain_items(pd.DataFrame([row]), weights, names)[0]
+    assert 1 <= len(told) <= 3
+    assert all(reason["code"] and reason["words"] and "nan" not in reason["words"] for reason in told)

@@ -1,0 +1,137 @@
+"""The gate's decision table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from models.gate import Comparison, GateEvidence, GateParams, decide_gate
+
+NAN = float("nan")
+FRESH = {"evaluation": 1.0, "quality": 2.0, "drift": 0.5}
+BEATS = (
+    Comparison("popularity", 0.271, 0.113, 0.150, 0.166),
+    Comparison("tifu_knn", 0.271, 0.254, 0.011, 0.023),
+)
+FIRST = GateEvidence("m1", "ndcg@10", BEATS, quality="pass", drift="pass", age_hours=FRESH)
+SECOND = replace(FIRST, champion_version="m0", champion=Comparison("m0", 0.271, 0.269, -0.001, 0.005))
+
+
+def against(*numbers: float) -> GateEvidence:
+    return replace(SECOND, champion=Comparison("m0", *numbers))
+
+
+TABLE = [
+    ("first model beats every baseline", FIRST, True, "> the strongest of 2 baselines, tifu_knn 0.254"),
+    ("first model says so", FIRST, True, "no champion yet"),
+    ("as good as the champion", SECOND, True, "ndcg@10 0.271 >= champion 0.269 (95% CI -0.001..+0.005)"),
+    ("a little worse, within the margin", against(0.268, 0.269, -0.0029, 0.001), True, "< champion 0.269"),
+    ("exactly at the margin", against(0.268, 0.269, -0.003, 0.001), False, "must stay above -0.003"),
+    (
+        "clearly worse than the champion",
+        against(0.310, 0.330, -0.031, -0.009),
+        False,
+        "ndcg@10 0.310 < champion 0.330 (95% CI -0.031..-0.009)",
+    ),
+    ("better on average, too uncertain", against(0.272, 0.269, -0.010, 0.016), False, ">= champion 0.269"),
+    (
+        "champion never compared",
+        replace(SECOND, champion=None),
+        False,
+        "no comparison with the champion m0",
+    ),
+    (
+        "champion compared with nan",
+        against(0.271, NAN, 0.0, 0.1),
+        False,
+        "no comparison with the champion m0",
+    ),
+    (
+        "behind one baseline",
+        replace(FIRST, baselines=(BEATS[0], Comparison("ease", 0.271, 0.280, -0.012, -0.006))),
+        False,
+        "ndcg@10 0.271 < ease 0.280 (95% CI -0.012..-0.006)",
+    ),
+    (
+        "not surely ahead of the strongest",
+        replace(FIRST, baselines=(BEATS[0], Comparison("ease", 0.271, 0.270, -0.002, 0.004))),
+        False,
+        "interval must be above zero",
+    ),
+    (
+        "uncertain against a weak baseline only",
+        replace(FIRST, baselines=(Comparison("popularity", 0.271, 0.113, -0.001, 0.3), BEATS[1])),
+        True,
+        "tifu_knn",
+    ),
+    ("no baselines", replace(FIRST, baselines=()), False, "no evaluation against baselines"),
+    (
+        "a baseline without numbers",
+        replace(FIRST, baselines=(*BEATS, Comparison("als", 0.271, NAN, NAN, NAN))),
+        False,
+        "no usable evaluation against als",
+    ),
+    (
+        "quality failed",
+        replace(FIRST, quality="fail", quality_detail="6.0 % of events quarantined, at most 5.0 %"),
+        False,
+        "data quality failed: 6.0 % of events quarantined",
+    ),
+    ("quality warned", replace(FIRST, quality="warn"), True, "data quality warn"),
+    ("quality unknown", replace(FIRST, quality=None), False, "no data-quality verdict"),
+    (
+        "drift failed on a named column",
+        replace(FIRST, drift="fail", drift_columns=("item_price wasserstein 0.61 > 0.50",)),
+        False,
+        "drift failed on 1 columns: item_price wasserstein 0.61 > 0.50",
+    ),
+    ("drift warned", replace(FIRST, drift="warn"), True, "drift warn"),
+    ("drift unknown", replace(FIRST, drift=None), False, "no drift verdict"),
+    (
+        "stale drift",
+        replace(FIRST, age_hours={**FRESH, "drift": 72.0}),
+        False,
+        "drift evidence is 72.0 hours old, must be <= 48",
+    ),
+    (
+        "undated evaluation",
+        replace(FIRST, age_hours={"quality": 1.0, "drift": 1.0}),
+        False,
+        "evaluation evidence has no age",
+    ),
+    (
+        "other stale evidence",
+        replace(FIRST, age_hours={**FRESH, "data": 100.0}),
+        False,
+        "data evidence is 100.0 hours old",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "promote", "words"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+def test_decision_table(evidence: GateEvidence, promote: bool, words: str):
+    decision = decide_gate(evidence)
+    assert decision.promote is promote
+    assert any(words in reason for reason in decision.reasons), decision.reasons
+
+
+def test_every_block_is_told_at_once():
+    bad = replace(FIRST, quality="fail", drift="fail", drift_columns=("a psi 0.9 > 0.5",), age_hours={})
+    assert len(decide_gate(bad).reasons) == 5
+
+
+def test_the_margin_and_the_age_are_parameters():
+    worse = against(0.268, 0.269, -0.004, 0.002)
+    assert not decide_gate(worse).promote
+    assert decide_gate(worse, GateParams(champion_margin=0.005)).promote
+    assert not decide_gate(FIRST, GateParams(max_age_hours=1.5)).promote
+
+
+def test_evidence_is_json_and_complete():
+    stored = json.loads(json.dumps(decide_gate(SECOND).evidence))
+    assert stored["champion"]["theirs"] == 0.269 and stored["params"]["champion_margin"] == 0.003
+    assert stored["age_hours"] == FRESH
