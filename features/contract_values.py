@@ -92,9 +92,19 @@ def as_text(values: pd.Series) -> pd.Series:
         values = values.astype(object)
     text = values.astype(TEXT)
     array = pa.array(text.array)
-    blank = pc.equal(pc.utf8_length(array), 0)
+    blank = pc.equal(pc.binary_length(array), 0)
     if pc.any(blank).as_py():
         text = pd.Series(pc.if_else(blank, None, array), index=values.index, dtype=TEXT)
+    return text
+
+
+def _ids(values: pd.Series) -> pd.Series:
+    text = as_text(values)
+    array = pa.array(text.array)
+    # '7.0' is how a table with a gap in a whole-numbered column is often exported; elsewhere it is '7'.
+    if pc.any(pc.ends_with(array, ".0")).as_py():
+        whole = pc.replace_substring_regex(array, r"^(\d+)\.0$", r"\1")
+        text = pd.Series(whole, index=text.index, dtype=TEXT)
     return text
 
 
@@ -122,6 +132,8 @@ def _iso_time(text: str) -> np.datetime64 | None:
 
 
 def _numbers(values: pd.Series) -> pd.Series:
+    if values.dtype == np.dtype("float64"):
+        return values.where(~np.isinf(values)) if bool(np.isinf(values).any()) else values
     if isinstance(values.dtype, pd.StringDtype):
         values = as_text(values).astype(object)
     numbers = pd.to_numeric(values, errors="coerce").astype("Float64").astype("float64")
@@ -146,7 +158,7 @@ def _clocks(values: pd.Series) -> pd.Series:
 
 
 _READERS: dict[Kind, Callable[[pd.Series], pd.Series]] = {
-    "id": as_text,
+    "id": _ids,
     "text": as_text,
     "time": _times,
     "number": _numbers,

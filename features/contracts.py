@@ -43,7 +43,9 @@ def _half_quiet(frame: pd.DataFrame, now: datetime) -> pd.Series:
     return frame["quiet_start"].isna() != frame["quiet_end"].isna()
 
 
-_SCENE = tuple(ContractColumn(part, fill=UNKNOWN) for part in SCENE_PARTS)
+_SCENE = tuple(
+    ContractColumn(part, "id" if part == "store_id" else "text", fill=UNKNOWN) for part in SCENE_PARTS
+)
 
 EVENTS = Contract(
     "events",

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from duckdb import DuckDBPyRelation
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from features.counters import SECONDS_PER_DAY
 from features.table import FeatureColumn, FeatureTable, OnDemand
 
 LONGEST_PROMOTION_DAYS = 7.0
+HISTORY_DAYS = 140
+MIN_BUYERS = 10
+
+
+def relevant_promotions(connection: DuckDBPyConnection, as_of: datetime) -> DuckDBPyRelation:
+    """Promotions that a query of the last `HISTORY_DAYS` could meet, of items somebody buys.
+
+    A shop announces millions of store-week promotions of items that no ranking will ever hold; keeping
+    those of items with at least `MIN_BUYERS` buyers bounds the table by what sells.
+
+    Args:
+        connection: Offers the view `promotions` and the table `interactions`, known before `as_of`.
+        as_of: Knowledge cut-off; promotions announced for the two weeks after it are kept.
+    """
+    first, last = as_of - timedelta(days=HISTORY_DAYS), as_of + timedelta(days=14)
+    return connection.sql(
+        f"""
+        SELECT p.* FROM promotions p
+        SEMI JOIN (
+            SELECT item_id FROM interactions WHERE available
+            GROUP BY item_id HAVING count(DISTINCT user_id) >= {MIN_BUYERS}
+        ) sold USING (item_id)
+        WHERE p.starts_at >= TIMESTAMPTZ '{first.isoformat()}'
+          AND p.starts_at < TIMESTAMPTZ '{last.isoformat()}'
+        """
+    )
 
 
 def _build(promotions: DuckDBPyRelation, as_of: datetime) -> DuckDBPyRelation:
@@ -46,7 +72,6 @@ ITEM_STORE_PROMOTION = FeatureTable(
     "promotions",
     _build,
     ttl_days=LONGEST_PROMOTION_DAYS,
-    online=False,
 )
 
 

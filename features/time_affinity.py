@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from features.counted_table import counted_table
-from features.recency import ratio, shrunk_share
+from features.recency import decayed_now, ratio, shrunk_share
 from features.table import FeatureColumn, OnDemand
 
 DAYPARTS = 6
@@ -16,6 +16,7 @@ USER_DAYPART = counted_table(
     ("user_id", "daypart"),
     "user_daypart",
     of="the user's sessions in the daypart",
+    half_lives_days=(60,),
     where="TRUE",
 )
 USER_WEEKDAY = counted_table(
@@ -48,6 +49,7 @@ def _user_rhythm(frame: pd.DataFrame) -> pd.DataFrame:
             "user_daypart_share": shrunk_share(
                 frame["user_daypart_sessions"], frame["user_sessions"], 1.0 / DAYPARTS, 3.0
             ),
+            "user_daypart_rate_60d": decayed_now(frame, "user_daypart", 60),
             "user_weekday_share": shrunk_share(
                 frame["user_weekday_sessions"], frame["user_sessions"], 1.0 / WEEKDAYS, 5.0
             ),
@@ -77,10 +79,16 @@ def _item_rhythm(frame: pd.DataFrame) -> pd.DataFrame:
 USER_RHYTHM = OnDemand(
     "user_rhythm",
     tables=("user_daypart", "user_weekday", "user_activity"),
-    request=(),
+    request=("request_epoch_seconds",),
     columns=(
         FeatureColumn(
             "user_daypart_share", "float", "user's part of sessions in this daypart, shrunk", "never null"
+        ),
+        FeatureColumn(
+            "user_daypart_rate_60d",
+            "float",
+            "the user's sessions in this daypart, half-life 60 days",
+            "never null",
         ),
         FeatureColumn(
             "user_weekday_share", "float", "user's part of sessions on this weekday, shrunk", "never null"

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         Path(".kairos"), validate_default=True, description="Folder that holds all state."
     )
     source: str = Field(
-        "complete-journey", description="complete-journey, simulated, parquet:DIR or sql:URL.", repr=False
+        "complete-journey", description="complete-journey, parquet:DIR or sql:URL.", repr=False
     )
     database_url: Annotated[SecretStr | None, BeforeValidator(_postgres_secret)] = Field(
         None, description="PostgreSQL to use; the embedded one when unset."
@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     duckdb_memory_gb: float = Field(4.0, gt=0, description="Memory DuckDB may use before it spills to disk.")
     connect_timeout_seconds: int = Field(10, ge=1, le=600, description="Wait for PostgreSQL to answer.")
     query_timeout_seconds: float = Field(30.0, gt=0, description="Longest `kairos sql` query.")
+    train_weeks: int = Field(4, ge=1, description="Weeks of past baskets the ranker learns from.")
+    validation_weeks: int = Field(1, ge=1, description="Weeks after them that stop and calibrate it.")
+    test_weeks: int = Field(2, ge=1, description="Newest weeks, on which it is judged against baselines.")
+    min_item_users: int = Field(30, ge=1, description="Buyers an item needs before it is recommended.")
+    slots_considered: int = Field(2, ge=1, le=6, description="Likeliest slots ranked for each user.")
+    threads: int = Field(2, ge=1, description="CPU threads of model training and scoring.")
     kept_batches: int = Field(3, ge=1, le=100, description="Replaced plans kept per date for rollback.")
 
     @classmethod

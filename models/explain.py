@@ -42,8 +42,8 @@ def explain_items(
     """
     if contributions.shape[0] != len(features) or contributions.shape[1] - len(feature_names) not in (0, 1):
         raise ValueError(
-            f"contributions have shape {contributions.shape}, must be ({len(features)}, {len(feature_names)}) "
-            "or one column more; explain the rows that were scored."
+            f"contributions have shape {contributions.shape}, must be ({len(features)}, "
+            f"{len(feature_names)}) or one column more; explain the rows that were scored."
         )
     of_feature = [reason_of(name) for name in feature_names]
     reasons = [reason for reason in dict.fromkeys(of_feature) if reason is not None]

@@ -81,9 +81,7 @@ def entity_frame(
         {
             "user_id": asked["user_id"],
             "item_id": item,
-            "category": pd.Categorical.from_codes(
-                category_of.codes[item.codes], dtype=category_of.dtype
-            ),
+            "category": pd.Categorical.from_codes(category_of.codes[item.codes], dtype=category_of.dtype),
             "store_id": asked["store_id"],
             "daypart": asked["daypart"],
             "weekday": asked["weekday"],

@@ -241,8 +241,10 @@ def test_values_are_read_into_their_type(kind: Any, value: Any, expected: Any) -
         assert values.isna().tolist() == [False, True] and not unreadable.any()
 
 
-def test_ids_that_pandas_made_floats_are_whole_again() -> None:
-    assert read_values("id", pd.Series([17.0, None]))[0].tolist()[0] == "17"
+def test_ids_exported_as_floats_are_whole_again() -> None:
+    for values in ([17.0, None], ["17.0", None], pd.Series([17.0, None], dtype=object)):
+        assert read_values("id", pd.Series(values))[0].tolist()[0] == "17"
+    assert read_values("id", pd.Series(["v1.0", "1.00"]))[0].tolist() == ["v1.0", "1.00"]
 
 
 @settings(deadline=None, max_examples=50)

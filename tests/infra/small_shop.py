@@ -33,13 +33,15 @@ def shop(days: int = 120) -> duckdb.DuckDBPyConnection:
             "event_ts": pd.to_datetime(START) + pd.to_timedelta(seconds, unit="s"),
             "quantity": rng.integers(0, 4, count).astype(float),
             "amount": rng.integers(1, 900, count) / 100.0,
-            "session_id": [f"s{n}" if n % 3 else None for n in rng.integers(0, count // 3, count)],
+            "session_id": "set below",
             "store_id": [f"store{n}" for n in rng.integers(0, STORES, count)],
             "region": "unknown",
             "device": "unknown",
             "channel": "unknown",
         }
     )
+    # No session runs over a whole hour: one that is still open at a cut-off counts only when it ends.
+    events["session_id"] = events["user_id"] + "@" + pd.Series(seconds // 3600).astype(str)
     users = pd.DataFrame({"user_id": [f"u{n}" for n in range(USERS)]})
     users["timezone"] = [ZONES[n % 2] for n in range(USERS)]
     items = pd.DataFrame({"item_id": [f"i{n}" for n in range(ITEMS)]})

@@ -1,0 +1,44 @@
+# Kairos: the commands a person types. Every target first makes the environment; that is instant once it stands.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Every process we start: threads that wait give up their core, and nothing phones home.
+export OMP_WAIT_POLICY = PASSIVE
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+export DO_NOT_TRACK = 1
+export FEAST_USAGE = False
+
+READY := .venv/.ready
+
+$(READY): requirements.lock pyproject.toml infra/bootstrap.sh
+	@bash infra/bootstrap.sh
+
+.PHONY: demo up test check bench clean help
+
+demo: $(READY)  ## the main job on real data: events to a published push plan, with a drift report
+	@.venv/bin/kairos demo
+
+up: $(READY)  ## Postgres, the Prefect server with its UI, a worker and every schedule; Ctrl-C stops all of it
+	@.venv/bin/kairos up
+
+test: $(READY)  ## the whole test suite
+	@.venv/bin/pytest
+
+check: $(READY)  ## ruff, mypy and the architecture's import rules
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: $(patsubst tests/benchmarks/%.py,bench-%,$(wildcard tests/benchmarks/*.py))  ## every benchmark
+
+bench-%: $(READY)  ## one benchmark: a table, and KAIROS_HOME/bench/NAME.json
+	@.venv/bin/python tests/benchmarks/$*.py
+
+clean:  ## remove the environment and the caches; the platform's state (.kairos) stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

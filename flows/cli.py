@@ -1,0 +1,115 @@
+"""The command `kairos`: its list of commands, and how any failure becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+
+import typer
+
+from features.errors import KairosError
+from flows.commands import check_data, demo, doctor, flow_runs, model, plan, sql, status, up, why
+from flows.process_environment import enter_quiet_environment
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+app = typer.Typer(
+    name="kairos",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", rich_help_panel="Start here")(demo.demo)
+app.command("up", rich_help_panel="Start here")(up.up)
+for flow in flow_runs.COMMANDS:
+    app.command(flow.__name__, rich_help_panel="One flow now")(flow)
+app.command("why", rich_help_panel="Look")(why.why)
+app.command("status", rich_help_panel="Look")(status.status)
+app.command("sql", rich_help_panel="Look")(sql.sql)
+app.command("check-data", rich_help_panel="Look")(check_data.check_data)
+app.command("doctor", rich_help_panel="Look")(doctor.doctor)
+app.add_typer(model.app, name="model", rich_help_panel="Decide")
+app.add_typer(plan.app, name="plan", rich_help_panel="Decide")
+
+
+@app.callback()
+def kairos() -> None:
+    """The right item, for the right person, at the right moment, in the right scene; and when to stay silent.
+
+    State lives under KAIROS_HOME (default .kairos). Settings: environment KAIROS_*, or kairos.toml.
+    """
+
+
+def main() -> None:
+    """Nothing; runs what was typed and ends the process with its exit code."""
+    enter_quiet_environment()
+    if not os.environ.get("KAIROS_DEBUG"):
+        warnings.simplefilter("ignore")  # libraries talk to programmers, not to whoever runs a command
+    signal.signal(signal.SIGTERM, _terminate)
+    codes = [TERMINATED]
+    atexit.register(_leave, codes)  # registered first, so it runs last
+    codes[0] = run(sys.argv[1:])
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of what was typed: 0 done, 1 failed, 2 usage, 3 refused, 130 interrupted."""
+    try:
+        app(arguments, prog_name="kairos")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        if os.environ.get("KAIROS_DEBUG"):
+            raise
+        typer.echo(f"error: {in_one_line(error)}", err=True)
+        code = error.exit_code if isinstance(error, KairosError) else 1
+    else:
+        code = 0
+    if code == INTERRUPTED:
+        typer.echo("interrupted: what was finished is kept; the same command goes on from there.", err=True)
+    return code
+
+
+def in_one_line(error: BaseException) -> str:
+    """What went wrong and the fix, on one line.
+
+    Examples:
+        >>> in_one_line(KairosError("no model yet; run kairos train."))
+        'no model yet; run kairos train.'
+        >>> in_one_line(OSError(errno.ENOSPC, "No space left on device"))
+        'the disk is full; free some space, or set KAIROS_HOME to a larger disk.'
+        >>> in_one_line(ZeroDivisionError("division by zero"))
+        'unexpected ZeroDivisionError: division by zero; set KAIROS_DEBUG=1 to see where.'
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, KairosError):
+        return text
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "No space left on device" in text:
+        return "the disk is full; free some space, or set KAIROS_HOME to a larger disk."
+    if isinstance(error, MemoryError):
+        return "memory ran out; lower KAIROS_DUCKDB_MEMORY_GB, or use a machine with more."
+    if isinstance(error, PermissionError):
+        return f"{error.filename} may not be written; make it yours, or set KAIROS_HOME to a folder that is."
+    return f"unexpected {type(error).__name__}: {text}; set KAIROS_DEBUG=1 to see where."
+
+
+def _leave(codes: list[int]) -> None:
+    # All is closed by now. Tearing the interpreter down would only make DuckDB's binding print pages about
+    # objects it still holds.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(codes[0])
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    # An orderly end, so that whatever this process started ends with it.
+    sys.exit(TERMINATED)

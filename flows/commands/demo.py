@@ -1,0 +1,25 @@
+"""`kairos demo`: the main job on the embedded default, start to end."""
+
+from __future__ import annotations
+
+import time
+
+
+def demo() -> None:
+    """Turn real grocery events into a published push plan: features, ranker, gate, plan, drift report."""
+    from flows.commands.output import console, progress_console
+    from flows.flow_run import run_flow
+    from flows.progress import showing_progress
+    from flows.summary import CycleSummary, render_summary
+    from infra.settings import load_settings
+
+    settings = load_settings()
+    began = time.monotonic()
+    shown = progress_console()
+    shown.print(f"Kairos on {settings.source}; everything it writes goes to {settings.home}", soft_wrap=True)
+    with showing_progress(shown):
+        summary = run_flow(settings, "flows.cycle.cycle")
+    assert isinstance(summary, CycleSummary)
+    console().print(render_summary(summary))
+    shown.print(f"\ndone in {time.monotonic() - began:.0f} s")
+    summary.raise_if_refused()

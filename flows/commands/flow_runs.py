@@ -1,0 +1,77 @@
+"""`kairos ingest`, `materialize`, `train`, `score`, `monitor`, `cycle`: one flow now."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="TS",
+        help="Nothing at or after it is known: UTC time, or local date. Default: now, or the data's end.",
+    ),
+]
+PlanDate = Annotated[
+    str | None,
+    typer.Option("--plan-date", metavar="DATE", help="The local day to plan. Default: the day of --as-of."),
+]
+
+
+def ingest(as_of: AsOf = None) -> None:
+    """Read the source into the event lake: accept, or quarantine with a reason."""
+    _run("flows.ingest.ingest", as_of)
+
+
+def materialize(as_of: AsOf = None) -> None:
+    """Build the feature tables and fill the online store."""
+    _run("flows.materialize.materialize", as_of)
+
+
+def train(as_of: AsOf = None) -> None:
+    """Train a ranker and a timing model, and measure them against the baselines."""
+    _run("flows.train.train", as_of)
+
+
+def score(as_of: AsOf = None, plan_date: PlanDate = None) -> None:
+    """Score every candidate for one day and publish the champion's plan."""
+    _run("flows.score.score", as_of, plan_date)
+
+
+def monitor(as_of: AsOf = None, plan_date: PlanDate = None) -> None:
+    """Compare what was scored with what was trained on, and write the drift report."""
+    _run("flows.monitor.monitor", as_of, plan_date)
+
+
+def cycle(as_of: AsOf = None, plan_date: PlanDate = None) -> None:
+    """Do all of it in order: from events to a published plan, if the gate says yes."""
+    from flows.commands.output import console
+    from flows.summary import CycleSummary, render_summary
+
+    summary = _run("flows.cycle.cycle", as_of, plan_date)
+    assert isinstance(summary, CycleSummary)
+    console().print(render_summary(summary))
+    summary.raise_if_refused()
+
+
+COMMANDS = (ingest, materialize, train, score, monitor, cycle)
+
+
+def _run(entrypoint: str, as_of: str | None, plan_date: str | None = None) -> Any:
+    """The flow's result, with what was typed read before anything starts."""
+    from flows.commands.output import progress_console
+    from flows.flow_run import run_flow
+    from flows.moments import parse_as_of, parse_date, shop_timezone
+    from flows.progress import showing_progress
+    from infra.settings import load_settings
+
+    settings = load_settings()
+    parameters: dict[str, Any] = {}
+    if as_of is not None:
+        parameters["as_of"] = parse_as_of(as_of, shop_timezone(settings))
+    if plan_date is not None:
+        parameters["plan_date"] = parse_date(plan_date, "--plan-date")
+    with showing_progress(progress_console()):
+        return run_flow(settings, entrypoint, **parameters)

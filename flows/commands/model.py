@@ -1,0 +1,72 @@
+"""`kairos model`: the registry; one command forward, one command back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The models: list, promote, roll back.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_versions(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Every model version, newest first, and who is champion."""
+    from flows.commands.output import console, print_json, table
+    from flows.wiring import open_stores
+
+    versions = open_stores().registry.list_versions()
+    if as_json:
+        print_json([vars(version) for version in versions])
+        return
+    if not versions:
+        console().print("no model yet; run kairos demo.")
+        return
+    rows = [
+        (version.version, ", ".join(version.aliases), version.status, f"{version.created_at:%Y-%m-%d %H:%M}")
+        for version in versions
+    ]
+    console().print(table(None, ("version", "alias", "status", "registered (UTC)"), rows))
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="As kairos model list shows it.")],
+    why: Annotated[str, typer.Option("--why", help="Kept in the record.")] = "by hand",
+    force: Annotated[bool, typer.Option("--force", help="Although the gate said no, or nothing.")] = False,
+) -> None:
+    """Make a version champion; refused (exit 3) unless the gate said yes to it."""
+    from features.errors import RefusedError
+    from flows.commands.output import console
+    from flows.wiring import open_stores
+
+    registry = open_stores().registry
+    registry.read(version)
+    gate = registry.latest_gate(version)
+    if not force and (gate is None or not gate["promote"]):
+        said = "never looked at it" if gate is None else f"said no: {'; '.join(gate['reasons'])}"
+        raise RefusedError(f"the gate {said}; add --force to promote {version} all the same.")
+    event = registry.move_alias("champion", version, _who(), why)
+    console().print(f"champion: {event.to_version} (before: {event.from_version or 'none'})")
+
+
+@app.command()
+def rollback(why: Annotated[str, typer.Option("--why", help="Kept in the record.")] = "rolled back") -> None:
+    """Give the champion's place back to the version that had it before."""
+    from flows.commands.output import console
+    from flows.wiring import open_stores
+
+    registry = open_stores().registry
+    event = registry.move_alias("champion", registry.previous_champion(), _who(), why)
+    console().print(
+        f"champion: {event.to_version} (before: {event.from_version}); kairos score publishes its plan."
+    )
+
+
+def _who() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,117 @@
+"""Every consenting user's candidates for one local day, scored: when to reach them, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+import pandas as pd
+
+from features.calendar import DAYPARTS
+from features.scenes import UNKNOWN
+from flows.ranking_rows import ranking_rows
+from flows.timing_frame import with_timing_features
+from flows.training_data import TrainingData
+from infra.feature_store import KairosFeatureStore
+from models.queries import scoring_queries, usual_stores
+from models.ranker import Ranker
+from models.timing import TimingModel
+
+
+@dataclass(frozen=True)
+class DayScores:
+    """One day's scored opportunities.
+
+    Attributes:
+        candidates: (user_id, slot, store_id, item_id, category, score, p_item, price, features...), one row
+            per considered slot and candidate.
+        timing: (user_id, slot, p_engage), every slot of every user.
+    """
+
+    candidates: pd.DataFrame
+    timing: pd.DataFrame
+
+
+def score_day(
+    features: KairosFeatureStore,
+    data: TrainingData,
+    ranker: Ranker,
+    timing_model: TimingModel,
+    plan_date: date,
+    known_until: datetime,
+    *,
+    users: pd.DataFrame,
+    slots_considered: int,
+    threads: int,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> DayScores:
+    """The day's scores for `users`, as of `known_until` or the day's local midnight, whichever is earlier.
+
+    Ranking costs by slot, so only each user's `slots_considered` likeliest slots get candidates; the scene
+    assumed is the user's usual store.
+
+    Args:
+        users: (user_id, timezone), who may be reached.
+        advance: Told (queries done, queries in all).
+    """
+    known = data.log.before(int(known_until.timestamp()))
+    timing = _timing(features, data, timing_model, plan_date, known_until, users)
+    timing = timing.sort_values(["user_id", "p_engage", "slot"], ascending=[True, False, True])
+    likeliest = timing[timing.groupby("user_id", sort=False).cumcount() < slots_considered]
+    stores = usual_stores(known).set_index("user_id")["store_id"]
+    opportunities = likeliest.assign(
+        daypart=likeliest["slot"],
+        timezone=likeliest["user_id"].map(users.set_index("user_id")["timezone"]),
+        store_id=likeliest["user_id"].map(stores).fillna(UNKNOWN),
+    ).sort_values(["user_id", "slot"], ignore_index=True)
+    queries = scoring_queries(opportunities, plan_date, known_until)
+    parts = []
+    for rows in ranking_rows(features, data, queries, None, advance=lambda done: advance(done, len(queries))):
+        scores = ranker.score(rows.features, threads)
+        place = rows.query_id  # query ids of scoring queries are their positions
+        item = pd.Categorical(rows.item_id)
+        category = data.categories.reindex(item.categories)
+        keys = {
+            "user_id": pd.Categorical(opportunities["user_id"]).take(place),
+            "slot": pd.Categorical(opportunities["slot"], categories=list(DAYPARTS)).take(place),
+            "store_id": pd.Categorical(opportunities["store_id"]).take(place),
+            "item_id": item,
+            "category": pd.Categorical(category.to_numpy()[item.codes]),
+            "score": scores,
+            "p_item": ranker.chances(scores),
+            "price": rows.features["item_price"].to_numpy(),
+        }
+        parts.append(pd.concat([pd.DataFrame(keys), rows.features], axis=1))
+    return DayScores(_stacked(parts), timing.sort_values(["user_id", "slot"], ignore_index=True))
+
+
+def _timing(
+    features: KairosFeatureStore,
+    data: TrainingData,
+    model: TimingModel,
+    plan_date: date,
+    known_until: datetime,
+    users: pd.DataFrame,
+) -> pd.DataFrame:
+    grid = users.loc[users.index.repeat(len(DAYPARTS)), ["user_id", "timezone"]].reset_index(drop=True)
+    grid["daypart"] = np.tile(np.array(DAYPARTS, dtype=object), len(users))
+    asked = scoring_queries(grid.assign(store_id=UNKNOWN), plan_date, known_until)
+    frame = with_timing_features(features, asked, data.country)
+    return pd.DataFrame(
+        {"user_id": grid["user_id"], "slot": grid["daypart"], "p_engage": model.predict(frame)}
+    )
+
+
+def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    if not parts:
+        return pd.DataFrame()
+    columns: dict[str, object] = {}
+    for name in parts[0].columns:
+        pieces = [part[name] for part in parts]
+        if isinstance(pieces[0].dtype, pd.CategoricalDtype):
+            columns[name] = pd.api.types.union_categoricals(pieces, sort_categories=True)
+        else:
+            columns[name] = np.concatenate([piece.to_numpy() for piece in pieces])
+    return pd.DataFrame(columns, copy=False)

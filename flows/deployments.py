@@ -1,0 +1,100 @@
+"""Every flow that runs by itself, and when: the one table to review before a schedule changes.
+
+All of them share one work pool that runs one flow at a time, because they write the same home.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+WORK_POOL = "kairos"
+DEPLOYMENT = "scheduled"
+
+
+@dataclass(frozen=True)
+class ScheduledFlow:
+    """A flow and its schedule.
+
+    Attributes:
+        entrypoint: Importable name of the flow.
+        cron: Minute, hour, day, month, weekday in `Settings.default_timezone`.
+        when: The same in words.
+    """
+
+    entrypoint: str
+    cron: str
+    when: str
+
+    @property
+    def name(self) -> str:
+        """The flow's name, which is its function's."""
+        return self.entrypoint.rpartition(".")[2]
+
+
+SCHEDULED_FLOWS = (
+    ScheduledFlow("flows.ingest.ingest", "5 * * * *", "every hour at :05"),
+    ScheduledFlow("flows.materialize.materialize", "20 * * * *", "every hour at :20"),
+    ScheduledFlow("flows.train.train", "0 1 * * 1", "Mondays at 01:00"),
+    ScheduledFlow("flows.cycle.cycle", "0 2 * * *", "every night at 02:00"),
+    ScheduledFlow("flows.score.score", "30 3 * * *", "every night at 03:30"),
+    ScheduledFlow("flows.monitor.monitor", "0 4 * * *", "every night at 04:00"),
+)
+
+
+def import_flows(flows: tuple[ScheduledFlow, ...] = SCHEDULED_FLOWS) -> dict[str, Any]:
+    """The flows by name, imported; seconds the first time."""
+    from prefect.utilities.importtools import import_object
+
+    return {flow.name: import_object(flow.entrypoint) for flow in flows}
+
+
+def ensure_work_pool(client: SyncPrefectClient) -> None:
+    """Nothing; the pool exists and runs one flow at a time."""
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    pool = WorkPoolCreate(
+        name=WORK_POOL,
+        type=ProcessWorker.type,
+        base_job_template=ProcessWorker.get_default_base_job_template(),
+        concurrency_limit=1,
+    )
+    try:
+        client.create_work_pool(pool)
+    except ObjectAlreadyExists:
+        client.update_work_pool(WORK_POOL, WorkPoolUpdate(concurrency_limit=1))
+
+
+def deploy(settings: Settings, flows: tuple[ScheduledFlow, ...] = SCHEDULED_FLOWS) -> dict[str, UUID]:
+    """The deployments' ids by name (`cycle/scheduled`), made or brought up to date on the server in use."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        ensure_work_pool(client)
+    return {f"{flow.name}/{DEPLOYMENT}": _deploy_one(flow, settings) for flow in flows}
+
+
+def _deploy_one(scheduled: ScheduledFlow, settings: Settings) -> UUID:
+    from prefect.deployments.runner import EntrypointType
+    from prefect.schedules import Cron
+
+    flow = import_flows((scheduled,))[scheduled.name]
+    deployment = flow.to_deployment(
+        name=DEPLOYMENT,
+        schedules=[Cron(scheduled.cron, timezone=settings.default_timezone)],
+        work_pool_name=WORK_POOL,
+        description=f"{(flow.description or '').strip()}\n\nRuns {scheduled.when}.".strip(),
+        # A process worker otherwise starts each run in a new temporary folder, where kairos.toml is not.
+        job_variables={"working_dir": str(Path.cwd()), "env": {"KAIROS_HOME": str(settings.home)}},
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    return UUID(str(deployment.apply()))

@@ -1,0 +1,63 @@
+"""Published plans read back for people: one user's day, and a few users who show what a plan does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+import pandas as pd
+
+from features.errors import KairosError
+from flows.plan_words import UserPlan
+from flows.wiring import Stores
+
+
+def newest_plan_date(stores: Stores) -> date:
+    """The latest day with a live plan.
+
+    Raises:
+        KairosError: None is published.
+    """
+    _, rows = stores.database.read_only("SELECT max(plan_date) FROM kairos.push_batch WHERE status = 'live'")
+    found = rows[0][0]
+    if found is None:
+        raise KairosError("no plan is published yet; run kairos demo.")
+    assert isinstance(found, date)
+    return found
+
+
+def read_user_plan(stores: Stores, user_id: str, plan_date: date) -> UserPlan:
+    """The user's pushes, their items and the suppressions of that day's live plan."""
+    pushes = stores.plans.read_live(plan_date, user_id)
+    items = stores.plans.read_items(plan_date, user_id)
+    suppressions = stores.plans.read_suppressions(plan_date, user_id)
+    named = pd.concat([pushes["item_id"], items["item_id"], suppressions["item_id"]]).dropna().unique()
+    return UserPlan(user_id, plan_date, pushes, items, suppressions, _titles(stores, named))
+
+
+def sample_user_plans(stores: Stores, plan_date: date) -> tuple[UserPlan, ...]:
+    """Up to three users' days: the push of most value, a middling one, and somebody left in peace."""
+    live = "FROM kairos.push_plan_live WHERE plan_date = '{day}'"
+    best = f"SELECT user_id {live} ORDER BY expected_value DESC, user_id LIMIT 1"
+    silent = (
+        "SELECT s.user_id FROM kairos.suppression s JOIN kairos.push_batch b USING (batch_id) "
+        "WHERE b.plan_date = '{day}' AND b.status = 'live' AND s.rule <> 'no_consent' AND NOT EXISTS "
+        "(SELECT 1 FROM kairos.push_plan_live p WHERE p.plan_date = '{day}' AND p.user_id = s.user_id) "
+        "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+    )
+    queries = (best, f"{best} OFFSET (SELECT count(*) {live}) / 2", silent)
+    users: list[str] = []
+    for query in queries:
+        _, rows = stores.database.read_only(query.format(day=plan_date.isoformat()))
+        users += [user for (user,) in rows if user not in users]
+    return tuple(read_user_plan(stores, user, plan_date) for user in users)
+
+
+def _titles(stores: Stores, item_ids: Iterable[str]) -> dict[str, str]:
+    """Items' titles where they have one."""
+    wanted = [str(item) for item in item_ids]
+    if not wanted or stores.lake.manifest() is None:
+        return {}
+    connection = stores.lake.connect()
+    query = "SELECT item_id, title FROM items WHERE list_contains(?, item_id) AND title IS NOT NULL"
+    return dict(connection.execute(query, [wanted]).fetchall())

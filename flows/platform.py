@@ -1,0 +1,152 @@
+"""`kairos up`: PostgreSQL, the Prefect server with its UI, a worker and every schedule, as one thing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from features.errors import KairosError
+from flows.deployments import DEPLOYMENT, SCHEDULED_FLOWS, WORK_POOL, deploy, import_flows
+from flows.prefect_server import (
+    HOST,
+    PlatformAddresses,
+    addresses_file,
+    await_server,
+    free_port,
+    server_command,
+    write_addresses,
+)
+from flows.process_environment import prefect_home, process_environment
+from flows.progress import step
+from flows.supervisor import Supervisor
+from infra.database import open_database
+from infra.lock import exclusive_lock
+from infra.settings import Settings
+
+PREFECT_PORT = 4200
+REPORTS_PORT = 4280
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A platform that runs.
+
+    Attributes:
+        schedules: (deployment, when in words) of everything that runs by itself.
+    """
+
+    addresses: PlatformAddresses
+    schedules: tuple[tuple[str, str], ...]
+    supervisor: Supervisor
+
+    def await_end(self) -> None:
+        """Nothing; returns never, unless a part of the platform fails.
+
+        Raises:
+            KairosError: A part ended by itself.
+        """
+        while (ended := self.supervisor.first_ended()) is None:
+            time.sleep(_LOOK_SECONDS)
+        raise KairosError(
+            f"the {ended.name} ended by itself (exit {ended.process.returncode}); see {ended.log}, then run "
+            "kairos up again."
+        )
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Platform]:
+    """The platform of this home while the block runs; afterwards nothing of it is left.
+
+    Raises:
+        KairosError: Another `kairos up` runs here, or a part does not start.
+    """
+    folder = prefect_home(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    supervisor = Supervisor(folder)
+    with exclusive_lock(settings.home / "up.lock", "kairos up"), _terminable():
+        try:
+            supervisor.stop_leftovers()
+            with step("PostgreSQL") as current:
+                database = open_database(settings)
+                current.say(f"schema at revision {database.migrate()}")
+            addresses = _start_server(settings, supervisor)
+            with step("schedules") as current:
+                deployed = deploy(settings)
+                current.say(f"{len(deployed)} deployments")
+            with step("worker"):
+                environment = process_environment(settings, addresses.api_url)
+                supervisor.start("worker", _worker_command(), environment)
+            write_addresses(settings, addresses)
+            schedules = tuple((f"{flow.name}/{DEPLOYMENT}", flow.when) for flow in SCHEDULED_FLOWS)
+            yield Platform(addresses, schedules, supervisor)
+        finally:
+            with _undisturbed():
+                addresses_file(settings).unlink(missing_ok=True)
+                supervisor.stop()
+
+
+def _start_server(settings: Settings, supervisor: Supervisor) -> PlatformAddresses:
+    """The addresses of the started Prefect server and report pages; this process talks to that server too."""
+    port, reports_port = free_port(PREFECT_PORT), free_port(REPORTS_PORT)
+    ui_url = f"http://{HOST}:{port}"
+    api_url = f"{ui_url}/api"
+    settings.reports_dir.mkdir(parents=True, exist_ok=True)
+    environment = process_environment(settings, api_url)
+    with step("Prefect") as current:
+        # The UI runs in the browser and must know which address to ask.
+        ui = {"PREFECT_SERVER_UI_ENABLED": "true", "PREFECT_SERVER_UI_API_URL": api_url}
+        server = supervisor.start("server", server_command(port), {**environment, **ui})
+        pages = ["-m", "http.server", str(reports_port), "--bind", HOST]
+        directory = ["--directory", str(settings.reports_dir)]
+        supervisor.start("reports", [sys.executable, *pages, *directory], environment)
+        os.environ.update(environment)  # before Prefect is imported here
+        import_flows()  # takes as long as the server does
+        await_server(api_url, server.is_alive, server.log)
+        current.say(ui_url)
+    return PlatformAddresses(os.getpid(), api_url, ui_url, f"http://{HOST}:{reports_port}")
+
+
+def _worker_command() -> list[str]:
+    return [
+        *(sys.executable, "-m", "prefect", "worker", "start"),
+        *("--pool", WORK_POOL, "--type", "process", "--name", "kairos-up", "--limit", "1"),
+    ]
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Nothing; a request to terminate, or a closed terminal, unwinds the block as Ctrl-C does."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    # A shell that starts us in the background has SIGINT ignored, which our children would inherit; Prefect's
+    # worker passes its SIGTERM on to itself as SIGINT and would never stop. A handler is not inherited.
+    with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), interrupt):
+        yield
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Nothing; a second Ctrl-C does not cut the cleaning up short, which takes seconds at most."""
+    with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handling(
+    signals: tuple[signal.Signals, ...], handler: Callable[[int, FrameType | None], None] | signal.Handlers
+) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in signals}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

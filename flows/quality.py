@@ -1,0 +1,78 @@
+"""Data quality of the lake as of a moment, measured once and kept in Postgres."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.progress import step
+from flows.wiring import Stores, open_stores
+from monitoring import quality
+
+KIND = "events"
+
+
+def quality_subject(stores: Stores, as_of: datetime) -> str:
+    """What a measurement is of: this lake, as of this moment."""
+    return f"{stores.lake.fingerprint()[:16]}@{as_of:%Y%m%dT%H%M}"
+
+
+@task(name="measure quality", cache_policy=NO_CACHE)
+def measure_quality(as_of: datetime) -> str:
+    """The verdict on the data known at `as_of`: ok, warn or fail."""
+    stores = open_stores()
+    subject = quality_subject(stores, as_of)
+    with step("quality") as current:
+        rows = stores.reports.latest_quality(subject=subject, kind=KIND)
+        if rows:
+            current.skip(f"unchanged: {quality_words(rows)}")
+        else:
+            stores.reports.append_quality(
+                subject=subject, as_of=as_of, kind=KIND, rows=_measured(stores, as_of).rows()
+            )
+            rows = stores.reports.latest_quality(subject=subject, kind=KIND)
+            current.say(quality_words(rows))
+    create_markdown_artifact(
+        quality_markdown(rows), key="quality", description=f"Data quality as of {as_of:%Y-%m-%d %H:%M} UTC"
+    )
+    return str(rows[0]["verdict"])
+
+
+def _measured(stores: Stores, as_of: datetime) -> quality.QualityReport:
+    manifest = stores.lake.manifest()
+    assert manifest is not None  # the subject's fingerprint came from it
+    connection = stores.lake.connect(as_of)
+    try:
+        return quality.measure_quality(
+            connection,
+            as_of=as_of,
+            quarantine_shares={name: counts.quarantine_share for name, counts in manifest.tables.items()},
+            repeat_shares={name: counts.repeat_share for name, counts in manifest.tables.items()},
+        )
+    finally:
+        connection.close()
+
+
+def quality_words(rows: list[dict[str, object]]) -> str:
+    """One clause: how many checks, and the worst."""
+    worst = rows[0]
+    if worst["verdict"] == "ok":
+        return f"{len(rows)} checks ok"
+    moved = sum(row["verdict"] != "ok" for row in rows)
+    return f"{moved} of {len(rows)} checks {worst['verdict']}: {_words(worst)}"
+
+
+def quality_markdown(rows: list[dict[str, object]]) -> str:
+    """The checks as a page, worst first."""
+    lines = ["| check | column | verdict | |", "|---|---|---|---|"]
+    for row in rows:
+        lines.append(f"| {row['measure']} | {row['column_name']} | {row['verdict']} | {_words(row)} |")
+    return "\n".join(lines)
+
+
+def _words(row: dict[str, object]) -> str:
+    details = row["details"]
+    return str(details.get("words", "")) if isinstance(details, dict) else ""

@@ -1,0 +1,71 @@
+"""Rows for the ranker: candidates of each week with their features as of each query's own cut-off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+
+from features.tables import RANKING
+from flows.training_data import TrainingData
+from infra.feature_store import KairosFeatureStore
+from models.candidates.blend import blend_candidates
+from models.training_set import (
+    RankingSet,
+    SamplingParams,
+    assemble,
+    entity_frame,
+    labels_of,
+    sample_negatives,
+    stack,
+)
+
+QUERIES_AT_ONCE = 1_600
+"""About 400,000 candidate rows: bounds memory, and one week of Complete Journey is one chunk."""
+
+
+def ranking_rows(
+    features: KairosFeatureStore,
+    data: TrainingData,
+    queries: pd.DataFrame,
+    truth: pd.DataFrame | None,
+    sampling: SamplingParams | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Iterator[RankingSet]:
+    """Candidates with features, labels and groups, some hundred thousand rows at a time.
+
+    Args:
+        features: Answers as of each row's own cut-off.
+        data: History for the retrievers, which are refitted at every week's start.
+        queries: QUERY_COLUMNS; chunks never mix two fit instants.
+        truth: (query_id, item_id, relevance); None before anything has happened.
+        sampling: Keep every positive and a draw of the others; None keeps all candidates.
+        advance: Told how many queries are done.
+    """
+    done = 0
+    for _, week in queries.groupby("fit_epoch_seconds", sort=True):
+        for begin in range(0, len(week), QUERIES_AT_ONCE):
+            chunk = week.iloc[begin : begin + QUERIES_AT_ONCE].reset_index(drop=True)
+            candidates = blend_candidates(data.log, chunk)
+            if sampling is not None and truth is not None:
+                label = labels_of(candidates, truth)
+                kept = sample_negatives(candidates["query_id"].to_numpy(dtype=np.int64), label, sampling)
+                candidates = candidates.iloc[kept].reset_index(drop=True)
+            asked = entity_frame(chunk, candidates, data.categories, data.country)
+            answered = features.historical(asked, RANKING.name)
+            yield assemble(candidates, answered, chunk, truth, RANKING.features)
+            done += len(chunk)
+            advance(done)
+
+
+def ranking_set(
+    features: KairosFeatureStore,
+    data: TrainingData,
+    queries: pd.DataFrame,
+    truth: pd.DataFrame,
+    sampling: SamplingParams | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> RankingSet:
+    """All rows of these queries in one set."""
+    return stack(list(ranking_rows(features, data, queries, truth, sampling, advance)))

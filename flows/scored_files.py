@@ -1,0 +1,67 @@
+"""Scored candidates of a plan date on disk, by model version: made once, planned and monitored from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from flows.day_scores import DayScores
+from infra.settings import Settings
+
+_KEYS = ("user_id", "slot", "store_id", "item_id", "category", "score", "p_item", "price")
+
+
+@dataclass(frozen=True)
+class ScoredFiles:
+    """Where one model's scores for one day lie; both files are there or the scores are not."""
+
+    candidates: Path
+    timing: Path
+
+    @property
+    def exist(self) -> bool:
+        """Whether the scores are complete: `timing` is written last."""
+        return self.candidates.exists() and self.timing.exists()
+
+    def write(self, scores: DayScores) -> None:
+        """Nothing; replaces both files, the marker of completeness last."""
+        self.candidates.parent.mkdir(parents=True, exist_ok=True)
+        self.timing.unlink(missing_ok=True)
+        for path, frame in ((self.candidates, scores.candidates), (self.timing, scores.timing)):
+            partial = path.with_suffix(f".{os.getpid()}.partial")
+            try:
+                frame.to_parquet(partial, index=False, compression="zstd")
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def read_candidates(self) -> pd.DataFrame:
+        """Keys, scores and prices of every candidate, without features."""
+        return pd.read_parquet(self.candidates, columns=list(_KEYS))
+
+    def read_timing(self) -> pd.DataFrame:
+        """(user_id, slot, p_engage) of every user and slot."""
+        return pd.read_parquet(self.timing)
+
+    def read_columns(self, columns: list[str]) -> pd.DataFrame:
+        """These columns of every candidate."""
+        return pd.read_parquet(self.candidates, columns=columns)
+
+    @property
+    def rows(self) -> int:
+        """How many candidates there are."""
+        return int(pq.read_metadata(self.candidates).num_rows)
+
+
+def scored_files(
+    settings: Settings, version: str, plan_date: date, as_of: datetime, fingerprint: str
+) -> ScoredFiles:
+    """Where this model's scores for this day, as known at `as_of`, belong."""
+    folder = settings.home / "scored" / version
+    stem = f"{plan_date.isoformat()}-{as_of:%Y%m%dT%H%M}-{fingerprint}"
+    return ScoredFiles(folder / f"{stem}.candidates.parquet", folder / f"{stem}.timing.parquet")

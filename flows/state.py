@@ -1,0 +1,101 @@
+"""The platform's present state, gathered from its stores, for `kairos status`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from flows.prefect_server import running_platform
+from flows.wiring import Stores
+
+_PLANS = (
+    "SELECT plan_date, batch_id, rows, users, model_version, as_of, published_at FROM kairos.push_batch "
+    "WHERE status = 'live' ORDER BY plan_date DESC LIMIT 7"
+)
+_FLOWS = "SELECT flow, value, updated_at FROM kairos.flow_watermark ORDER BY flow"
+_ALERTS = (
+    "SELECT severity, title, count, last_seen FROM kairos.alert WHERE status <> 'resolved' ORDER BY 4 DESC"
+)
+
+
+def read_state(stores: Stores) -> dict[str, Any]:
+    """Everything worth knowing at a glance, as JSON types but for times."""
+    platform = running_platform(stores.settings)
+    registry = stores.registry
+    gate = registry.latest_gate()
+    return {
+        "home": str(stores.settings.home),
+        "source": stores.settings.source.partition("://")[0],
+        "platform": None if platform is None else asdict(platform),
+        "data": _data(stores),
+        "flows": _rows(stores, _FLOWS),
+        "models": {
+            "champion": registry.champion(),
+            "challenger": registry.challenger(),
+            "versions": len(registry.list_versions()),
+        },
+        "gate": gate and {name: gate[name] for name in ("subject", "promote", "reasons", "decided_at")},
+        "drift": _verdicts(stores.reports.latest_drift()),
+        "quality": _verdicts(stores.reports.latest_quality()),
+        "plans": _rows(stores, _PLANS),
+        "alerts": _rows(stores, _ALERTS),
+    }
+
+
+def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
+    """The state as (what, how it is) lines."""
+    data, models, gate = state["data"], state["models"], state["gate"]
+    rows = [
+        ("home", state["home"]),
+        ("source", state["source"]),
+        ("platform", f"up, {state['platform']['ui_url']}" if state["platform"] else "not up; kairos up"),
+        ("data", _data_words(data) if data else "none yet; kairos ingest"),
+        ("champion", models["champion"] or "none yet; kairos demo"),
+        ("challenger", models["challenger"] or "none"),
+        ("last gate", _gate_words(gate) if gate else "none"),
+    ]
+    for name in ("drift", "quality"):
+        verdicts = state[name]
+        rows.append((name, _verdict_words(verdicts) if verdicts["measured"] else "not measured"))
+    for plan in state["plans"]:
+        words = f"{plan['rows']:,} pushes to {plan['users']:,} users by {plan['model_version']}"
+        rows.append((f"plan {plan['plan_date']}", words))
+    for flow in state["flows"]:
+        rows.append((f"flow {flow['flow']}", f"processed up to {flow['value']:%Y-%m-%d %H:%M} UTC"))
+    for alert in state["alerts"]:
+        rows.append((f"alert {alert['severity']}", f"{alert['title']} ({alert['count']}x)"))
+    return rows
+
+
+def _rows(stores: Stores, query: str) -> list[dict[str, Any]]:
+    columns, rows = stores.database.read_only(query)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _data(stores: Stores) -> dict[str, Any] | None:
+    manifest = stores.lake.manifest()
+    return None if manifest is None else asdict(manifest)
+
+
+def _verdicts(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many measures passed, warned and failed, and which failed."""
+    counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in ("ok", "warn", "fail")}
+    failed = sorted({row["column_name"] for row in rows if row["verdict"] == "fail"})
+    report = rows[0]["report"] if rows else None
+    return {"measured": len(rows), **counts, "failed_columns": failed, "report": report}
+
+
+def _data_words(data: dict[str, Any]) -> str:
+    counts = ", ".join(f"{counts['accepted']:,} {name}" for name, counts in data["tables"].items())
+    return f"{counts}; events from {data['first_event']} to {data['last_event']}"
+
+
+def _gate_words(gate: dict[str, Any]) -> str:
+    verdict = "yes" if gate["promote"] else "no"
+    return f"{verdict} to {gate['subject']} ({gate['decided_at']:%Y-%m-%d %H:%M} UTC)"
+
+
+def _verdict_words(verdicts: dict[str, Any]) -> str:
+    words = f"{verdicts['ok']} ok, {verdicts['warn']} warn, {verdicts['fail']} fail"
+    failed = ", ".join(verdicts["failed_columns"])
+    return f"{words} ({failed})" if failed else words

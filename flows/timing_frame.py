@@ -1,0 +1,59 @@
+"""Rows for the timing model: user, local day and daypart with features as of that day's start."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from features.tables import TIMING
+from flows.training_data import TrainingData
+from infra.feature_store import KairosFeatureStore
+from models.timing_rows import timing_rows
+
+
+def with_timing_features(features: KairosFeatureStore, rows: pd.DataFrame, country: str) -> pd.DataFrame:
+    """`rows` and the timing service's features as of each row's cut-off, same rows in the same order.
+
+    Args:
+        features: Answers as of each row's own cut-off.
+        rows: (user_id, daypart, weekday, local_day, cutoff_epoch_seconds, ...).
+        country: ISO country whose holidays count.
+    """
+    rows = rows.reset_index(drop=True)
+    cutoff = rows["cutoff_epoch_seconds"].to_numpy(dtype=np.int64)
+    asked = pd.DataFrame(
+        {
+            "user_id": pd.Categorical(rows["user_id"]),
+            "daypart": pd.Categorical(rows["daypart"]),
+            "weekday": pd.Categorical(rows["weekday"].astype("str")),
+            "event_timestamp": pd.to_datetime(cutoff, unit="s", utc=True).as_unit("us"),
+            "request_epoch_seconds": cutoff,
+            "local_day": rows["local_day"].to_numpy(dtype=np.int64),
+            "country": pd.Categorical([country]).take(np.zeros(len(rows), dtype=np.intp)),
+        }
+    )
+    answered = features.historical(asked, TIMING.name)
+    return pd.concat([rows, answered[list(TIMING.features)]], axis=1)
+
+
+def timing_frame(
+    features: KairosFeatureStore,
+    data: TrainingData,
+    days_by_split: dict[str, range],
+    user_days_by_split: dict[str, int],
+    seed: int,
+) -> pd.DataFrame:
+    """The timing model's rows of all splits, with `split` and features.
+
+    Args:
+        features: Answers as of each day's start.
+        data: Sessions and users.
+        days_by_split: Local days of each split.
+        user_days_by_split: At most so many user-days each, drawn evenly.
+        seed: Of the draws.
+    """
+    parts = [
+        timing_rows(data.sessions, data.users, days, user_days_by_split[split], seed).assign(split=split)
+        for split, days in days_by_split.items()
+    ]
+    return with_timing_features(features, pd.concat(parts, ignore_index=True), data.country)

@@ -1,0 +1,106 @@
+"""What a model learns from and is asked about, read once from the lake as of a moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from features.calendar import local_midnight
+from features.interactions import build_interactions
+from flows.moments import shop_timezone
+from flows.wiring import Stores
+from models.catalogue import CatalogueParams, eligible_items
+from models.interaction_log import InteractionLog
+from models.queries import QueryParams, QuerySet, build_queries, first_query_monday
+
+_COLUMNS = (
+    "user_id, item_id, category, event_type, epoch_seconds, local_day, local_weekday, "
+    "local_midnight_epoch_seconds, daypart, store_id, session_id"
+)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The history behind one model.
+
+    Attributes:
+        as_of: Knowledge cut-off; nothing at or after it is in here.
+        timezone: The shop's zone, in which weeks are counted back.
+        country: ISO code of most users' locale, '' if unknown: whose holidays count.
+        log: Interactions of eligible items.
+        sessions: (user_id, store_id, daypart, local_day, epoch_seconds), one row a session, all items.
+        items: ITEMS columns that ranking and policy read.
+        users: USERS rows.
+        categories: Category by eligible item_id.
+    """
+
+    as_of: datetime
+    timezone: str
+    country: str
+    log: InteractionLog
+    sessions: pd.DataFrame
+    items: pd.DataFrame
+    users: pd.DataFrame
+    categories: pd.Series[str]
+
+
+def read_training_data(
+    stores: Stores, as_of: datetime, query_params: QueryParams, catalogue_params: CatalogueParams
+) -> TrainingData:
+    """The lake's history before `as_of`; items are eligible by what was known before the first query."""
+    timezone = shop_timezone(stores.settings)
+    connection = stores.lake.connect(as_of)
+    try:
+        interactions = build_interactions(connection, default_timezone=timezone)
+        history = interactions.project(_COLUMNS).to_arrow_table().to_pandas(strings_to_categorical=True)
+        items = connection.sql(
+            "SELECT item_id, category_path, available, stock, sensitive FROM items"
+        ).df()
+        users = connection.sql("SELECT * FROM users ORDER BY user_id").df()
+    finally:
+        connection.close()
+    # Fixed before the first query, so that a later sale cannot make an item eligible for an earlier one.
+    first = local_midnight(first_query_monday(as_of, timezone, query_params), timezone)
+    eligible = eligible_items(
+        history, items, as_of_epoch_seconds=int(first.timestamp()), params=catalogue_params
+    )
+    return TrainingData(
+        as_of=as_of,
+        timezone=timezone,
+        country=country_of(users),
+        log=InteractionLog.from_frame(history).restricted_to(eligible["item_id"]),
+        sessions=sessions_of(history),
+        items=items,
+        users=users.assign(timezone=users["timezone"].where(users["timezone"] != "unknown", timezone)),
+        categories=eligible.set_index("item_id")["category"],
+    )
+
+
+def read_queries(data: TrainingData, params: QueryParams) -> QuerySet:
+    """The past occasions to learn from and be judged on."""
+    return build_queries(data.log, data.as_of, data.timezone, params)
+
+
+def sessions_of(history: pd.DataFrame) -> pd.DataFrame:
+    """One row per session: (user_id, store_id, daypart, local_day, epoch_seconds) of its first event."""
+    ordered = history.sort_values("epoch_seconds", kind="stable")
+    first = ordered.drop_duplicates(["user_id", "session_id"])
+    columns = ["user_id", "store_id", "daypart", "local_day", "epoch_seconds"]
+    sessions = first[columns].astype({"user_id": "object", "store_id": "object", "daypart": "object"})
+    return sessions.sort_values(["user_id", "epoch_seconds"], ignore_index=True)
+
+
+def country_of(users: pd.DataFrame) -> str:
+    """The commonest country of locales such as 'en_US'; '' where none is known.
+
+    Examples:
+        >>> country_of(pd.DataFrame({"locale": ["en_US", "de-DE", "es_US", "unknown"]}))
+        'US'
+    """
+    codes = users["locale"].astype("object").fillna("").str.extract(r"[_-]([A-Z]{2})$")[0].dropna()
+    if codes.empty:
+        return ""
+    counts = codes.value_counts()
+    return str(min(counts.index[counts == counts.max()]))

@@ -1,0 +1,57 @@
+"""How a model version is made: weeks, sampling and model parameters, and the name that follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flows.fingerprints import code_fingerprint, fingerprint_of
+from infra.settings import Settings
+from models.catalogue import CatalogueParams
+from models.evaluation import EvaluationParams
+from models.queries import QueryParams
+from models.ranker import RankerParams
+from models.timing import TimingParams
+from models.training_set import SamplingParams
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Every choice behind a model version.
+
+    Attributes:
+        queries: Which weeks train, validate and test.
+        timing_user_days: User-days drawn for the timing model, by split.
+        reference_users: Users whose scored candidates, a week before the cut-off, drift is measured against.
+    """
+
+    queries: QueryParams = QueryParams(train_weeks=4, validation_weeks=1, test_weeks=2)
+    catalogue: CatalogueParams = CatalogueParams()
+    sampling: SamplingParams = SamplingParams()
+    ranker: RankerParams = RankerParams()
+    timing: TimingParams = TimingParams()
+    evaluation: EvaluationParams = EvaluationParams()
+    timing_user_days: dict[str, int] = field(
+        default_factory=lambda: {"train": 15_000, "validation": 6_000, "test": 6_000}
+    )
+    reference_users: int = 250
+
+
+def training_plan(settings: Settings) -> TrainingPlan:
+    """The plan that settings ask for."""
+    return TrainingPlan(
+        queries=QueryParams(
+            train_weeks=settings.train_weeks,
+            validation_weeks=settings.validation_weeks,
+            test_weeks=settings.test_weeks,
+        ),
+        catalogue=CatalogueParams(min_users=settings.min_item_users),
+        ranker=RankerParams(threads=settings.threads),
+        timing=TimingParams(num_threads=settings.threads),
+    )
+
+
+def version_of(plan: TrainingPlan, as_of: datetime, features_fingerprint: str) -> str:
+    """The model version's name: its cut-off and a digest of data, features, code and every choice."""
+    digest = fingerprint_of(features_fingerprint, code_fingerprint("models"), repr(plan))
+    return f"{as_of:%Y%m%d%H%M}-{digest[:8]}"

@@ -1,0 +1,81 @@
+"""The one composition root: settings in, opened stores out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+
+from infra.database import Database, open_database
+from infra.event_lake import EventLake
+from infra.feature_store import KairosFeatureStore
+from infra.lock import exclusive_lock
+from infra.model_registry import ModelRegistry
+from infra.plan_store import PlanStore
+from infra.report_store import ReportStore
+from infra.settings import Settings, load_settings
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Everything a flow reads and writes.
+
+    Attributes:
+        database: Migrated to the newest schema.
+    """
+
+    settings: Settings
+    database: Database
+    lake: EventLake
+    features: KairosFeatureStore
+    registry: ModelRegistry
+    plans: PlanStore
+    reports: ReportStore
+
+
+def open_stores(settings: Settings | None = None) -> Stores:
+    """The stores of these settings (default: those in effect), opened once a process.
+
+    Raises:
+        KairosError: The database cannot be reached, or a setting is wrong; one line with the fix.
+    """
+    return _opened(settings or load_settings())
+
+
+@lru_cache(maxsize=4)
+def _opened(settings: Settings) -> Stores:
+    database = open_database(settings)
+    database.migrate()
+    return Stores(
+        settings=settings,
+        database=database,
+        lake=EventLake(settings.lake_dir),
+        features=KairosFeatureStore(settings.home, database.url, settings.features_dir),
+        registry=ModelRegistry(database, settings.models_dir),
+        plans=PlanStore(database, kept_batches=settings.kept_batches),
+        reports=ReportStore(database, settings.reports_dir),
+    )
+
+
+_writing: ContextVar[frozenset[str]] = ContextVar("kairos_writing", default=frozenset())
+
+
+@contextmanager
+def sole_writer(settings: Settings, what: str) -> Iterator[None]:
+    """Nothing; no other process writes this home meanwhile. A flow inside a flow shares its caller's turn.
+
+    Raises:
+        KairosError: Another run is at work; names it and the fix.
+    """
+    lock = settings.home / "writing.lock"
+    if str(lock) in _writing.get():
+        yield
+        return
+    with exclusive_lock(lock, what):
+        token = _writing.set(_writing.get() | {str(lock)})
+        try:
+            yield
+        finally:
+            _writing.reset(token)

@@ -1,0 +1,210 @@
+"""The point-in-time join: what was known of each entity at each instant, one DuckDB ASOF join a view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from duckdb import DuckDBPyConnection
+
+from features.errors import KairosError
+
+UTC_MICROSECONDS = pa.timestamp("us", "UTC")
+_ONE_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class AsofSource:
+    """One feature view as the join sees it.
+
+    Attributes:
+        view: Named in errors.
+        relation: SQL that can stand after FROM, with timestamps to the microsecond.
+        keys: (entity frame column, relation column); empty for a view without entities.
+        timestamp: Relation column: from this instant on a row's values may be used.
+        created: Of rows that share keys and timestamp the one created last wins; None takes any of them.
+        features: (relation column, result column).
+        ttl: A row older than this at the asked instant counts as missing; None keeps it for ever.
+    """
+
+    view: str
+    relation: str
+    keys: tuple[tuple[str, str], ...]
+    timestamp: str
+    created: str | None
+    features: tuple[tuple[str, str], ...]
+    ttl: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class JoinedFeatures:
+    """Entities and their features, one row per entity row, in its order; columns are spread when read."""
+
+    entities: pa.Table
+    answers: dict[str, tuple[pa.Array, pa.Array]]
+
+    @property
+    def column_names(self) -> list[str]:
+        """The entity columns, then the features."""
+        return [*self.entities.column_names, *self.answers]
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """These columns, in this order."""
+        columns = []
+        for name in names:
+            if name in self.answers:
+                values, positions = self.answers[name]
+                columns.append(pa.chunked_array([values.take(positions)]))
+            else:
+                columns.append(self.entities[name])
+        return pa.table(columns, names=list(names))
+
+
+def quoted(name: str) -> str:
+    """The SQL identifier for `name`."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def to_utc_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same instants as timestamp[us, UTC]; naive ones are UTC, text is parsed, finer digits are cut."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        parsed = pd.to_datetime(column.to_pandas(), utc=True).astype("datetime64[us, UTC]")
+        column = pa.chunked_array([pa.array(parsed)])
+    return column.cast(UTC_MICROSECONDS, safe=False)
+
+
+def asof_join(
+    con: DuckDBPyConnection, entities: pa.Table, timestamp: str, sources: Sequence[AsofSource]
+) -> JoinedFeatures:
+    """The sources' features for every entity row: the same rows in the same order.
+
+    Each source is asked only once for each distinct (keys, instant), so a view with few entities costs
+    little however long the frame is; the answers are spread over the rows by position.
+
+    Args:
+        con: Its TimeZone must be UTC.
+        entities: Any columns, any order, duplicates and nulls allowed; a null key matches nothing.
+        timestamp: The column of asked instants; comes back as timestamp[us, UTC].
+        sources: Their result columns must be new to `entities` and to each other.
+
+    Raises:
+        KairosError: A result column would appear twice, or a source answered one question twice.
+    """
+    place = entities.column_names.index(timestamp)
+    entities = entities.set_column(place, timestamp, to_utc_microseconds(entities[timestamp]))
+    questions = _Questions(entities, timestamp)
+    answers: dict[str, tuple[pa.Array, pa.Array]] = {}
+    for source in sources:
+        asked, row_ids = questions.about(tuple(column for column, _ in source.keys))
+        con.register("asked", asked)
+        try:
+            found = con.sql(_asof_sql(source, asked)).to_arrow_table()
+        finally:
+            con.unregister("asked")
+        positions = _positions(found["id"].to_numpy(), asked.num_rows, source.view)[row_ids]
+        spread = pa.array(positions, mask=positions < 0)
+        for _, name in source.features:
+            if name in answers or name in entities.column_names:
+                raise KairosError(
+                    f"feature {name!r} of view {source.view!r} would appear twice in the result; "
+                    "rename it, or ask for full_feature_names."
+                )
+            answers[name] = (_one_array(found[name]), spread)
+    return JoinedFeatures(entities, answers)
+
+
+class _Questions:
+    """The distinct (keys, instant) of an entity frame, worked out once for each set of keys."""
+
+    def __init__(self, entities: pa.Table, timestamp: str) -> None:
+        self._entities = entities
+        self._timestamp = timestamp
+        self._codes: dict[str, np.ndarray] = {}
+        self._known: dict[tuple[str, ...], tuple[pa.Table, np.ndarray]] = {}
+
+    def about(self, keys: tuple[str, ...]) -> tuple[pa.Table, np.ndarray]:
+        """The table (id, key_0.., at) of distinct questions, and every entity row's id in it."""
+        if keys not in self._known:
+            row_ids = np.zeros(self._entities.num_rows, dtype=np.int64)
+            for column in (*keys, self._timestamp):
+                codes = self._column_codes(column)
+                # Both factors are at most the number of rows: no overflow below three billion of them.
+                row_ids = pd.factorize(row_ids * (codes.max(initial=0) + 1) + codes)[0]
+            count = int(row_ids.max(initial=-1)) + 1
+            sample = np.empty(count, dtype=np.int64)
+            sample[row_ids] = np.arange(len(row_ids))
+            columns = {"id": pa.array(np.arange(count))}
+            for number, column in enumerate(keys):
+                columns[f"key_{number}"] = _plain(self._entities[column]).take(pa.array(sample))
+            columns["at"] = self._entities[self._timestamp].take(pa.array(sample))
+            self._known[keys] = (pa.table(columns), row_ids)
+        return self._known[keys]
+
+    def _column_codes(self, name: str) -> np.ndarray:
+        """A small integer for each distinct value of the column; 0 for null."""
+        if name not in self._codes:
+            encoded = pc.dictionary_encode(_one_array(_plain(self._entities[name])))
+            self._codes[name] = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy() + 1
+        return self._codes[name]
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column without dictionary encoding (pandas categories); one of nothing but nulls is text."""
+    if pa.types.is_dictionary(column.type):
+        return column.cast(column.type.value_type)
+    return column.cast(pa.string()) if pa.types.is_null(column.type) else column
+
+
+def _positions(answered: np.ndarray, asked: int, view: str) -> np.ndarray:
+    """For each question the row that answers it, -1 for none.
+
+    Raises:
+        KairosError: A question was answered more than once.
+    """
+    positions = np.full(asked, -1, dtype=np.int64)
+    positions[answered] = np.arange(len(answered))
+    questions = np.count_nonzero(positions >= 0)
+    if questions != len(answered):
+        raise KairosError(
+            f"view {view!r} gave {len(answered)} answers to {questions} questions, must be one each; "
+            "a point-in-time join must not multiply rows: report this as a bug."
+        )
+    return positions
+
+
+def _asof_sql(source: AsofSource, asked: pa.Table) -> str:
+    """The query that answers `asked`: columns id and the source's features, unanswered ids left out."""
+    at = f"CAST({quoted(source.timestamp)} AS TIMESTAMPTZ)"
+    keys = [f"key_{number}" for number in range(len(source.keys))]
+    columns = [f"{quoted(raw)} AS {key}" for key, (_, raw) in zip(keys, source.keys, strict=True)]
+    columns += [f"{quoted(raw)} AS f_{number}" for number, (raw, _) in enumerate(source.features)]
+    known = f"SELECT {', '.join([f'{at} AS known_from', *columns])} FROM {source.relation}"
+    bounds = pc.min_max(asked["at"]).as_py()
+    if bounds["max"] is not None:
+        known += f" WHERE {at} <= TIMESTAMPTZ '{bounds['max'].isoformat()}'"
+        if source.ttl:
+            known += f" AND {at} >= TIMESTAMPTZ '{(bounds['min'] - source.ttl).isoformat()}'"
+    if source.created:
+        # Raw columns, not their aliases: DuckDB would take `key_0` for that of `asked`, a lateral join.
+        same = ", ".join([*(quoted(raw) for _, raw in source.keys), at])
+        last = f"CAST({quoted(source.created)} AS TIMESTAMPTZ) DESC NULLS LAST"
+        known += f" QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY {last}) = 1"
+    features = "".join(f", known.f_{i} AS {quoted(name)}" for i, (_, name) in enumerate(source.features))
+    matches = [f"asked.{key} = known.{key}" for key in keys]
+    answer = (
+        f"SELECT asked.id{features} FROM asked ASOF JOIN ({known}) AS known "
+        f"ON {' AND '.join([*matches, 'asked.at >= known.known_from'])}"
+    )
+    if source.ttl:
+        answer += f" WHERE known.known_from >= asked.at - to_microseconds({source.ttl // _ONE_MICROSECOND})"
+    return answer

@@ -1,0 +1,68 @@
+"""Where the four tables come from: one file a source, all behind the same three questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from features.errors import UsageError
+
+CHOICES = "complete-journey, parquet:DIR or sql:URL"
+
+
+class Source(Protocol):
+    """Someone else's data, read only.
+
+    Attributes:
+        name: What to call it in messages; never holds a password.
+        default_timezone: Stands in for a user's missing zone.
+    """
+
+    name: str
+    default_timezone: str
+
+    def fingerprint(self) -> str:
+        """Text that changes whenever the data does; empty when only reading everything could tell."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What this source decided on a person's behalf, one line each."""
+        ...
+
+    def read(self, table: str) -> Iterator[Any]:
+        """Chunks of one contract table (Arrow tables or pandas frames), in a stable order.
+
+        A source without users or promotions yields nothing for them.
+
+        Raises:
+            KairosError: The source cannot be read, or lacks events or items.
+        """
+        ...
+
+
+def open_source(spec: str, *, default_timezone: str = "UTC") -> Source:
+    """The source that a specification names; nothing is read yet.
+
+    Args:
+        spec: 'complete-journey', 'parquet:DIR' (CSV too) or 'sql:URL'.
+        default_timezone: IANA zone of users who have none.
+
+    Raises:
+        UsageError: Not a source.
+    """
+    kind, _, address = spec.partition(":")
+    if spec == "complete-journey":
+        from infra.sources.complete_journey import CompleteJourneySource
+
+        return CompleteJourneySource()
+    if kind == "parquet" and address:
+        from infra.sources.files import FilesSource
+
+        return FilesSource(Path(address), default_timezone)
+    if kind == "sql" and address:
+        from infra.sources.database import DatabaseSource
+
+        return DatabaseSource(address, default_timezone)
+    shown = f"{kind}:..." if address else spec  # an address may hold a password
+    raise UsageError(f"source == {shown!r}, must be {CHOICES}; set KAIROS_SOURCE to one of them.")

@@ -1,0 +1,135 @@
+"""Single rules: quiet hours on every clock of the world, names as promised, facts as asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.calendar import DAYPARTS, known_timezones, slot_ends_at, slot_send_at
+from models.policy import registry
+from models.policy.facts import PolicyContext, hours_to_nearest, push_keys, user_facts
+from models.policy.params import PolicyParams
+from models.policy.quiet_hours import QUIET_HOURS, in_quiet_window, minute_of_day, send_window
+from models.policy.rule import SUPPRESSION_COLUMNS, kept_by, ledger_rows
+
+CONTRACT_NAMES = {
+    *("no_consent", "quiet_hours", "daily_cap", "weekly_cap", "min_gap", "below_value", "unavailable"),
+    *("recently_bought", "sensitive", "diversity", "expired", "kill_switch"),
+}
+MINUTES = st.integers(0, 24 * 60 - 1)
+DAYS = st.dates(date(2007, 1, 1), date(2035, 12, 31))
+
+
+@given(MINUTES, MINUTES, MINUTES)
+def test_a_window_holds_what_walking_from_its_start_reaches(minute, start, end):
+    walked = {(start + step) % 1440 for step in range((end - start) % 1440)}
+    assert in_quiet_window(np.array([minute]), start, end)[0] == (minute in walked)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(known_timezones())), DAYS, st.sampled_from(DAYPARTS), MINUTES, MINUTES)
+def test_no_send_time_lies_in_quiet_hours_on_any_clock(zone, day, slot, start, end):
+    send, ends = send_window(day, slot, zone, start, end)
+    opens = slot_send_at(day, slot, zone)
+    assert ends == slot_ends_at(day, slot, zone).timestamp()
+    instants = np.arange(int(opens.timestamp()), ends, 60)
+    local = [datetime.fromtimestamp(int(instant), ZoneInfo(zone)) for instant in instants]
+    minutes = np.array([moment.hour * 60 + moment.minute for moment in local], dtype=np.int64)
+    loud = ~in_quiet_window(minutes, start, end)
+    if send is None:
+        assert not loud.any()
+    else:
+        assert opens.timestamp() <= send < ends and loud[(send - instants[0]) // 60]
+        assert not loud[: (send - instants[0]) // 60].any()  # and none earlier would have done
+
+
+def test_a_gap_and_a_fold_in_new_york():
+    def local(day: date, slot: str, start: str, end: str) -> str:
+        zone = "America/New_York"
+        send, _ = send_window(day, slot, zone, minute_of_day(start), minute_of_day(end))
+        return pd.Timestamp(send, unit="s", tz=zone).isoformat()
+
+    assert local(date(2017, 3, 12), "night", "22:00", "02:15") == "2017-03-12T03:00:00-04:00"
+    assert local(date(2017, 11, 5), "night", "22:00", "01:30") == "2017-11-05T01:30:00-04:00"
+
+
+def test_too_little_of_a_slot_is_none():
+    slots = pd.DataFrame(
+        {
+            "user_id": ["u1", "u2", "u3"],
+            "slot": "morning",
+            "quiet_start": 1260,
+            "quiet_end": 480,
+            "send_epoch_seconds": [0.0, 0.0, np.nan],
+            "expires_epoch_seconds": [1800.0, 1799.0, 7200.0],
+        }
+    )
+    params = PolicyParams(min_window_minutes=30)
+    kept = kept_by(QUIET_HOURS, slots, params)
+    assert kept.tolist() == [True, False, False]
+    rows = ledger_rows(QUIET_HOURS, slots[~kept], params)
+    assert list(rows.columns) == list(SUPPRESSION_COLUMNS) and rows["item_id"].isna().all()
+    assert rows["detail"][0] == "quiet 21:00-08:00 local leaves less than 30 minutes of the morning"
+
+
+def test_rule_names_are_those_of_the_contract_and_files_and_rules_match():
+    groups = (registry.USER_RULES, registry.SLOT_RULES, registry.ITEM_RULES, registry.PUSH_RULES)
+    names = [rule.name for group in groups for rule in group]
+    assert set(names) <= CONTRACT_NAMES and len(set(names)) == len(names)
+    assert {rule.name for rule in registry.AFTER_A_CHOICE_RULES} <= set(names)
+
+
+def test_a_rule_names_the_fact_it_lacks():
+    with pytest.raises(ValueError, match=r"rule quiet_hours reads \['quiet_start'"):
+        kept_by(QUIET_HOURS, pd.DataFrame({"slot": []}), PolicyParams())
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10_000_000)), max_size=12),
+    st.integers(0, 3),
+    st.integers(0, 10_000_000),
+)
+def test_the_nearest_push_is_the_users_own(pushes, user, instant):
+    sent = np.sort(push_keys(np.array([u for u, _ in pushes]), np.array([t for _, t in pushes])))
+    found = hours_to_nearest(np.array([user]), np.array([float(instant)]), sent)[0]
+    own = [abs(t - instant) / 3600 for u, t in pushes if u == user]
+    assert found == pytest.approx(min(own)) if own else np.isnan(found)
+
+
+def test_user_facts_fall_back_one_by_one():
+    users = pd.DataFrame(
+        {
+            "user_id": ["a", "b", "c", "d"],
+            "push_consent": [True] * 4,
+            "timezone": ["Europe/Paris", None, "", "Mars"],
+            "quiet_start": ["22:00", "22:00", None, "x"],
+            "quiet_end": ["07:00", None, None, "07:00"],
+            "max_per_day": [2, None, 9, -1],
+        }
+    )
+    empty = pd.DataFrame({"user_id": [], "sent_at": [], "channel": []})
+    context = PolicyContext(datetime(2017, 12, 4, tzinfo=UTC), pd.DataFrame(), pd.DataFrame(), empty)
+    facts = user_facts(users, pd.Index(list("abcde")), context, PolicyParams(), date(2017, 12, 4))
+    assert facts["timezone"].tolist() == ["Europe/Paris", *["UTC"] * 4]
+    assert facts["quiet_start"].tolist() == [1320, *[1260] * 4] and facts["quiet_end"][0] == 420
+    assert facts["cap"].tolist() == [2, 1, 3, 0, 1]
+    assert facts["push_consent"].isna().tolist() == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"max_items": 0}, "max_items == 0, must be >= 1"),
+        ({"min_gap_hours": -1.0}, "min_gap_hours == -1.0, must be >= 0"),
+        ({"margin": float("nan")}, "margin == nan"),
+    ],
+)
+def test_impossible_limits_are_refused(values, words):
+    with pytest.raises(ValueError, match=words):
+        PolicyParams(**values)

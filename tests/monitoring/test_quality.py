@@ -1,0 +1,151 @@
+"""Quality checks tell a healthy week from a broken one, and name what broke."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import pandas as pd
+import pytest
+
+from features.contracts import EVENTS, ITEMS, USERS
+from monitoring.quality import Bound, QualityBounds, QualityCheck, QualityReport, judge, measure_quality
+
+AS_OF = datetime(2025, 6, 2, 4, tzinfo=UTC)
+PER_DAY = 24
+
+
+def healthy() -> pd.DataFrame:
+    """Forty days of hourly purchases by three users of four items, in two stores."""
+    moments = pd.date_range(AS_OF - timedelta(days=40), AS_OF - timedelta(hours=1), freq="h")
+    numbers = range(len(moments))
+    frame = pd.DataFrame(
+        {
+            "event_id": [f"e{n}" for n in numbers],
+            "user_id": [f"u{n % 3}" for n in numbers],
+            "item_id": [f"i{n % 4}" for n in numbers],
+            "event_type": "purchase",
+            "event_ts": moments,
+            "amount": 1.0,
+            "quantity": 1.0,
+            "session_id": [f"s{n // 2}" for n in numbers],
+            "store_id": [f"{n % 2}" for n in numbers],
+        }
+    )
+    return EVENTS.split(frame, now=AS_OF + timedelta(days=1)).accepted
+
+
+def measured(events: pd.DataFrame, *, as_of: datetime = AS_OF, **shares: dict[str, float]) -> QualityReport:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    items = ITEMS.split(pd.DataFrame({"item_id": [f"i{n}" for n in range(4)]}), now=AS_OF).accepted
+    users = USERS.split(pd.DataFrame({"user_id": [f"u{n}" for n in range(3)]}), now=AS_OF).accepted
+    for name, frame in {"events": events, "items": items, "users": users}.items():
+        connection.register(name, frame)
+    return measure_quality(connection, as_of=as_of, **shares)
+
+
+def check(report: QualityReport, name: str, column: str | None = None) -> QualityCheck:
+    return next(c for c in report.checks if c.name == name and column in (None, c.column))
+
+
+def test_a_healthy_week_is_ok() -> None:
+    report = measured(healthy(), quarantine_shares={"events": 0.0}, repeat_shares={"events": 0.0})
+    assert report.verdict == "ok" and report.reasons == ()
+    assert check(report, "freshness_hours").value == 1.0
+    assert check(report, "volume_change").value == 0.0
+    assert {row["column_name"] for row in report.rows()} >= {"event_ts", "event_id", "item_id", "events"}
+
+
+def test_events_after_as_of_change_nothing() -> None:
+    later = healthy().assign(event_ts=lambda f: f["event_ts"] + timedelta(days=40), user_id="stranger")
+    together = pd.concat([healthy(), later.assign(event_id=lambda f: "later" + f["event_id"])])
+    assert measured(together) == measured(healthy())
+
+
+def test_a_stale_lake_fails() -> None:
+    report = measured(healthy(), as_of=AS_OF + timedelta(days=4))
+    assert report.verdict == "fail"
+    assert check(report, "freshness_hours").value == 97.0
+    assert check(report, "freshness_hours").bound == 72.0
+
+
+def test_no_event_at_all_fails_without_an_error() -> None:
+    report = measured(EVENTS.empty())
+    assert report.verdict == "fail"
+    assert check(report, "freshness_hours").value is None
+
+
+def test_a_lost_week_fails_and_a_gained_one_warns() -> None:
+    week = healthy()["event_ts"] >= AS_OF - timedelta(days=7)
+    lost = healthy()[~week | (healthy().index % 5 == 0)]
+    assert check(measured(lost), "volume_change").verdict == "fail"
+    gained = pd.concat(
+        [healthy(), healthy()[week].assign(event_id=lambda f: f["event_id"] + "+", amount=2.0)]
+    )
+    found = check(measured(gained), "volume_change")
+    assert (found.verdict, found.value) == ("warn", 1.0)
+    assert "336 events in 7 days against 168 a week in the 28 before (+100%)" in found.detail
+
+
+def test_the_worst_day_is_named() -> None:
+    age = (AS_OF - healthy()["event_ts"] - timedelta(microseconds=1)) // timedelta(days=1)
+    found = check(measured(healthy()[age != 2]), "day_change")
+    assert (found.verdict, found.value) == ("warn", 1.0)
+    assert "2025-05-30 04:00 UTC" in found.detail
+
+
+def test_a_column_that_goes_dark_fails() -> None:
+    dark = healthy()
+    dark.loc[dark["event_ts"] >= AS_OF - timedelta(days=7), "store_id"] = "unknown"
+    report = measured(dark)
+    assert check(report, "missing_rise", "store_id").value == 1.0
+    assert report.reasons == ("fail: store_id: 100.0% null or unknown in 7 days, 0.0% in the 28 before",)
+
+
+def test_a_change_of_the_event_mix_is_not_a_gap() -> None:
+    opens = healthy().assign(event_type="app_open", event_id=lambda f: "o" + f["event_id"])
+    opens["item_id"] = pd.Series(pd.NA, index=opens.index, dtype="string[pyarrow]")
+    recent = opens["event_ts"] >= AS_OF - timedelta(days=7)
+    mixed = pd.concat([healthy(), opens[~recent & (opens.index % 10 == 0)], opens[recent]])
+    assert check(measured(mixed), "missing_rise", "item_id").value == 0.0
+
+
+def test_doubled_deliveries_are_duplicates() -> None:
+    doubled = pd.concat([healthy(), healthy().assign(event_id=lambda f: f["event_id"] + "again")])
+    found = check(measured(doubled), "duplicate_share")
+    assert (found.value, found.verdict) == (0.5, "fail")
+
+
+@pytest.mark.parametrize(("column", "table"), [("item_id", "items"), ("user_id", "users")])
+def test_events_of_strangers_are_counted(column: str, table: str) -> None:
+    strange = healthy()
+    strange.loc[strange.index % 4 == 0, column] = "stranger"
+    found = check(measured(strange), "unjoined_share", column)
+    assert (found.value, found.verdict) == (0.25, "fail")
+    assert table in found.detail
+
+
+def test_shares_from_the_ingest_are_judged() -> None:
+    report = measured(
+        healthy(), quarantine_shares={"events": 0.02, "items": 0.2}, repeat_shares={"users": 0.0}
+    )
+    assert check(report, "quarantine_share", "events").verdict == "warn"
+    assert check(report, "quarantine_share", "items").verdict == "fail"
+    assert report.reasons[0] == "fail: items: 20.00% of rows quarantined at ingest"
+
+
+def test_bounds_are_inclusive_and_adjustable() -> None:
+    assert [judge("x", "y", value, Bound(1, 2), "").verdict for value in (1, 1.5, 2, 2.1)] == [
+        "ok",
+        "warn",
+        "warn",
+        "fail",
+    ]
+    loose = QualityBounds(freshness_hours=Bound(1000, 2000))
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for contract, name in ((EVENTS, "events"), (ITEMS, "items"), (USERS, "users")):
+        connection.register(name, healthy() if contract is EVENTS else contract.empty())
+    report = measure_quality(connection, as_of=AS_OF + timedelta(days=4), bounds=loose)
+    assert check(report, "freshness_hours").verdict == "ok"
