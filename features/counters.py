@@ -22,9 +22,11 @@ def session_counts(
 ) -> DuckDBPyRelation:
     """Running session counts, one row per key and grid instant after which they changed.
 
-    A session counts once per key, with its largest weight, at its last event. A decayed count is given
-    **as of the key's last event**: its value at a later t is `count * 2 ** -((t - last) / half_life)`,
-    which the reader applies, so that a row stays exact until the key's next event.
+    A session counts once per key, with the largest weight it has shown so far, from its first event on: a
+    history read at an instant inside a session says what was known then. A decayed count is given **as of
+    the key's last event**: its value at a later t is `count * 2 ** -((t - last) / half_life)`, which the
+    reader applies, so that a row stays exact until the key's next event. `previous` is the last event
+    before the newest session began.
 
     The row's `event_timestamp` is the first grid instant strictly after the events it counts: a join on
     `event_timestamp <= t` can never see an event at or after t.
@@ -34,13 +36,13 @@ def session_counts(
         keys: Columns to count by.
         as_of: Knowledge cut-off, zone-aware.
         prefix: Put before every count's name.
-        half_lives_days: One decayed count each.
+        half_lives_days: One decayed count each, rounded to 1e-6.
         totals: Numeric columns to sum since the beginning, exact to 1e-4.
         where: SQL condition on interactions, written by us, never by a user.
         grid_seconds: Width of the grid; an hour keeps every whole-hour local midnight exact.
 
     Returns:
-        (*keys, event_timestamp, created_timestamp, {prefix}_sessions, {prefix}_first_epoch_seconds,
+        (*keys, event_timestamp, {prefix}_sessions, {prefix}_first_epoch_seconds,
         {prefix}_last_epoch_seconds, {prefix}_previous_epoch_seconds,
         {prefix}_decayed_{h}d..., {prefix}_{total}...).
 
@@ -56,39 +58,48 @@ def session_counts(
     if any(days <= 0 for days in half_lives_days):
         raise ValueError(f"half_lives_days == {half_lives_days}, must be > 0.")
     key_list = ", ".join(keys)
-    # Whole ten-thousandths add up to the same bits in any order; doubles do not, and threads reorder them.
+    # Whole ten-thousandths add up to the same bits in any order; doubles do not, and DuckDB adds them in an
+    # order that other keys and later events decide. Decays must be doubles: rounding hides the last bits.
     sums = "".join(f", sum(CAST(round({total} * 10000) AS BIGINT)) AS {total}" for total in totals)
     decays = "".join(
-        f", sum(w * pow(2, age_days / {days})) OVER past * pow(2, -age_days / {days})"
+        f", round(sum(w / 10000.0 * pow(2, age_days / {days})) OVER past * pow(2, -age_days / {days}), 6)"
         f" AS {prefix}_decayed_{days}d"
         for days in half_lives_days
     )
     running = "".join(f", sum({total}) OVER past / 10000.0 AS {prefix}_{total}" for total in totals)
     sql = f"""
-        WITH per_session AS (
-            SELECT {key_list}, session_id, max(epoch_seconds) AS seen_at, max(weight) AS w{sums}
+        WITH per_bucket AS (
+            SELECT {key_list}, session_id, epoch_seconds // {grid_seconds} AS bucket,
+                   min(epoch_seconds) AS began_at, max(epoch_seconds) AS seen_at,
+                   CAST(round(max(weight) * 10000) AS BIGINT) AS top{sums}
             FROM interactions
             WHERE epoch_seconds < {int(as_of.timestamp())} AND ({where})
-            GROUP BY {key_list}, session_id
+            GROUP BY {key_list}, session_id, bucket
+        ), gained AS (
+            -- What the session is worth beyond what it was worth before this bucket: sessions stay open.
+            SELECT *, max(top) OVER earlier IS NULL AS opens,
+                   greatest(top - coalesce(max(top) OVER earlier, 0), 0) AS w
+            FROM per_bucket
+            WINDOW earlier AS (PARTITION BY {key_list}, session_id ORDER BY bucket
+                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
         ), anchored AS (
             SELECT *,
-                   min(seen_at) OVER (PARTITION BY {key_list}) AS first_at,
-                   (seen_at - min(seen_at) OVER (PARTITION BY {key_list})) / {SECONDS_PER_DAY}.0 AS age_days,
-                   seen_at // {grid_seconds} AS bucket
-            FROM per_session
+                   min(began_at) OVER (PARTITION BY {key_list}) AS first_at,
+                   (seen_at - min(began_at) OVER (PARTITION BY {key_list})) / {SECONDS_PER_DAY}.0 AS age_days,
+                   CASE WHEN opens THEN lag(seen_at) OVER (
+                       PARTITION BY {key_list} ORDER BY seen_at, session_id) END AS before_it
+            FROM gained
         ), counted AS (
             SELECT {key_list}, bucket, first_at, seen_at,
-                   lead(bucket) OVER ordered AS next_bucket,
-                   lag(seen_at) OVER ordered AS previous_at,
-                   sum(w) OVER past AS {prefix}_sessions{decays}{running}
+                   lead(bucket) OVER (PARTITION BY {key_list} ORDER BY seen_at, session_id) AS next_bucket,
+                   max(before_it) OVER past AS previous_at,
+                   sum(w) OVER past / 10000.0 AS {prefix}_sessions{decays}{running}
             FROM anchored
-            WINDOW ordered AS (PARTITION BY {key_list} ORDER BY seen_at, session_id),
-                   past AS (PARTITION BY {key_list} ORDER BY seen_at, session_id
+            WINDOW past AS (PARTITION BY {key_list} ORDER BY seen_at, session_id
                             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
         )
         SELECT {key_list},
                make_timestamptz((bucket + 1) * {grid_seconds} * 1000000) AS event_timestamp,
-               make_timestamptz((bucket + 1) * {grid_seconds} * 1000000) AS created_timestamp,
                {prefix}_sessions,
                CAST(first_at AS DOUBLE) AS {prefix}_first_epoch_seconds,
                CAST(seen_at AS DOUBLE) AS {prefix}_last_epoch_seconds,

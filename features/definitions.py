@@ -106,7 +106,6 @@ def _view(table: FeatureTable, entities: dict[str, Entity], tables_dir: Path) ->
         name=table.name,
         path=str(table_path(tables_dir, table.name).absolute()),
         timestamp_field="event_timestamp",
-        created_timestamp_column="created_timestamp",
     )
     return FeatureView(
         name=table.name,

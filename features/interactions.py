@@ -58,11 +58,17 @@ def build_interactions(
             WHERE e.item_id IS NOT NULL AND coalesce(e.quantity, 1) >= 0 AND w.weight > 0
         ), localised AS (
             SELECT *, timezone(timezone, event_ts) AS local_ts FROM zoned
+        ), dated AS (
+            SELECT *, date_trunc('day', local_ts) AS local_date,
+                   timezone(timezone, date_trunc('day', local_ts)) AS midnight
+            FROM localised
         )
         SELECT user_id, item_id, category, available, event_type, weight, event_ts,
                CAST(floor(epoch(event_ts)) AS BIGINT) AS epoch_seconds,
                timezone,
-               CAST(epoch(timezone(timezone, date_trunc('day', local_ts))) AS BIGINT)
+               -- Where clocks go back at 01:00 midnight happens twice; the day begins at the first.
+               CAST(epoch(midnight) AS BIGINT)
+                   - if(timezone(timezone, midnight - INTERVAL 1 HOUR) = local_date, 3600, 0)
                    AS local_midnight_epoch_seconds,
                CAST(date_diff('day', DATE '1970-01-01', CAST(local_ts AS DATE)) AS BIGINT) AS local_day,
                CAST(isodow(local_ts) - 1 AS BIGINT) AS local_weekday,
@@ -77,6 +83,6 @@ def build_interactions(
                coalesce(session_id, user_id || '@' || CAST(CAST(local_ts AS DATE) AS VARCHAR)) AS session_id,
                coalesce(quantity, 1) AS quantity,
                coalesce(amount, 0) AS amount
-        FROM localised
+        FROM dated
         """
     )

@@ -50,7 +50,7 @@ def _build(promotions: DuckDBPyRelation, as_of: datetime) -> DuckDBPyRelation:
     return promotions.query(
         "promotions",
         """
-        SELECT item_id, store_id, starts_at AS event_timestamp, starts_at AS created_timestamp,
+        SELECT item_id, store_id, starts_at AS event_timestamp,
                string_agg(kind, '|' ORDER BY kind) AS promo_kind,
                CAST(max(epoch(ends_at)) AS DOUBLE) AS promo_ends_epoch_seconds,
                max(discount) AS promo_discount

@@ -26,6 +26,17 @@ def mean_gap_days(frame: pd.DataFrame, prefix: str) -> pd.Series[float]:
     return span.where(gaps > 0) / gaps.where(gaps > 0)
 
 
+def due(since_days: pd.Series[float], gap_days: pd.Series[float]) -> pd.Series[float]:
+    """How due the next session is: days since the last one over the usual gap; about 1 is due.
+
+    A gap under a day counts as a day: two sessions within the hour are no habit of buying hourly.
+
+    >>> due(pd.Series([10.0, 10.0]), pd.Series([5.0, 0.01])).tolist()
+    [2.0, 10.0]
+    """
+    return since_days / gap_days.clip(lower=1.0)
+
+
 def ratio(numerator: pd.Series[float], denominator: pd.Series[float]) -> pd.Series[float]:
     """`numerator / denominator`, missing where the denominator is 0 or missing.
 

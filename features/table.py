@@ -34,7 +34,7 @@ class FeatureColumn:
 class FeatureTable:
     """A feature table: one row per key and instant at which the key's values changed.
 
-    `build(relation, as_of)` returns columns (*keys, event_timestamp, created_timestamp, *columns);
+    `build(relation, as_of)` returns columns (*keys, event_timestamp, *columns), unique by keys and time;
     `event_timestamp` is the first instant (UTC, whole hours) from which the values may be used, and is
     always later than every event they count, so a point-in-time join can never see the future.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from features.counted_table import counted_table
-from features.recency import days_since, decayed_now, mean_gap_days, ratio
+from features.recency import days_since, decayed_now, due, mean_gap_days, ratio
 from features.table import FeatureColumn, OnDemand
 
 USER_ACTIVITY = counted_table(
@@ -28,7 +28,7 @@ def _at_request(frame: pd.DataFrame) -> pd.DataFrame:
             "user_rate_30d": decayed_now(frame, "user", 30),
             "user_days_since_last": since,
             "user_mean_gap_days": gap,
-            "user_due": ratio(since, gap),
+            "user_due": due(since, gap),
             "user_tenure_days": days_since(frame, "user_first_epoch_seconds"),
             "user_items_per_session": ratio(frame["user_weight"], sessions),
             "user_amount_per_session": ratio(frame["user_amount"], sessions),

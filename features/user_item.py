@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from features.counted_table import counted_table
-from features.recency import days_since, decayed_now, mean_gap_days, ratio
+from features.recency import days_since, decayed_now, due, mean_gap_days, ratio
 from features.table import FeatureColumn, OnDemand
 
 USER_ITEM = counted_table(
@@ -35,7 +35,7 @@ def _repeat(frame: pd.DataFrame, prefix: str) -> dict[str, pd.Series[float]]:
         f"{prefix}_days_since_last": since,
         f"{prefix}_mean_gap_days": gap,
         f"{prefix}_last_gap_days": last_gap,
-        f"{prefix}_due": ratio(since, gap),
+        f"{prefix}_due": due(since, gap),
         f"{prefix}_share": ratio(frame[f"{prefix}_sessions"], frame["user_sessions"]),
         f"{prefix}_recent_share": ratio(decayed_now(frame, prefix, 30), decayed_now(frame, "user", 30)),
     }

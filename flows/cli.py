@@ -51,7 +51,8 @@ def main() -> None:
     """Nothing; runs what was typed and ends the process with its exit code."""
     enter_quiet_environment()
     if not os.environ.get("KAIROS_DEBUG"):
-        warnings.simplefilter("ignore")  # libraries talk to programmers, not to whoever runs a command
+        # Libraries warn programmers, not whoever runs a command, and reset the filters as they please.
+        warnings.showwarning = lambda *_, **__: None
     signal.signal(signal.SIGTERM, _terminate)
     codes = [TERMINATED]
     atexit.register(_leave, codes)  # registered first, so it runs last

@@ -35,7 +35,7 @@ def cycle(as_of: datetime | None = None, plan_date: date | None = None) -> Cycle
     """
     check_deadline(_DEADLINE)
     stores = open_stores()
-    with sole_writer(stores.settings, "kairos cycle"):
+    with sole_writer(stores.settings):
         ingest()
         as_of = resolved_as_of(stores, as_of)
         plan_date = resolved_plan_date(stores, as_of, plan_date)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from flows.moments import shop_timezone
 from flows.prefect_server import enter_prefect
 from flows.progress import step
 from infra.settings import Settings
@@ -14,8 +15,16 @@ def run_flow(settings: Settings, entrypoint: str, **parameters: Any) -> Any:
     """The result of a flow, e.g. `run_flow(settings, "flows.ingest.ingest")`.
 
     Raises:
-        KairosError: As the flow does.
+        KairosError: As the flow does; at once when another run writes this home or the source is unknown.
     """
+    from flows.wiring import sole_writer
+
+    shop_timezone(settings)
+    with sole_writer(settings):
+        return _run_in_prefect(settings, entrypoint, parameters)
+
+
+def _run_in_prefect(settings: Settings, entrypoint: str, parameters: dict[str, Any]) -> Any:
     api_url = enter_prefect(settings)
     with step("Prefect") as current:
         current.say("starting a server for this run" if api_url is None else api_url)

@@ -32,7 +32,7 @@ def ingest(as_of: datetime | None = None) -> str:
     """
     check_deadline(_DEADLINE)
     stores = open_stores()
-    with sole_writer(stores.settings, "kairos ingest"), step("ingest") as current:
+    with sole_writer(stores.settings), step("ingest") as current:
         summary = read_source()
         events = summary.accepted["events"]
         words = (

@@ -34,7 +34,7 @@ def materialize(as_of: datetime | None = None) -> str:
     stores = open_stores()
     as_of = resolved_as_of(stores, as_of)
     fingerprint = features_fingerprint(stores, as_of)
-    with sole_writer(stores.settings, "kairos materialize"), step("features") as current:
+    with sole_writer(stores.settings), step("features") as current:
         if _stands(stores, fingerprint):
             current.skip(f"unchanged: {len(FEATURE_TABLES)} tables as of {as_of:%Y-%m-%d %H:%M} UTC")
             return fingerprint

@@ -48,7 +48,7 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
     version = version or stores.registry.champion() or stores.registry.challenger()
     if version is None:
         raise RefusedError("no model to watch yet; run kairos train.")
-    with sole_writer(stores.settings, "kairos monitor"):
+    with sole_writer(stores.settings):
         measure_quality(as_of)
         score_candidates(version, as_of, plan_date)
         verdict = measure_drift(version, as_of, plan_date)

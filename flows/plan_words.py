@@ -72,7 +72,7 @@ def _push_lines(plan: UserPlan, push: Mapping[Hashable, Any]) -> list[str]:
     lines = [
         f"  {sent:%H:%M} ({push['slot']}, {timezone}{store}): {first}",
         f"    why: {_reason_words(push['reasons'])}",
-        f"    chance of engaging in this slot {push['p_engage']:.0%}, "
+        f"    chance of engaging in this slot {push['p_engage']:.1%}, "
         f"expected value {push['expected_value']:.3f}",
     ]
     others = [plan.titles.get(item, item) for item in items["item_id"].astype(str) if item != push["item_id"]]

@@ -41,9 +41,9 @@ def sample_user_plans(stores: Stores, plan_date: date) -> tuple[UserPlan, ...]:
     best = f"SELECT user_id {live} ORDER BY expected_value DESC, user_id LIMIT 1"
     silent = (
         "SELECT s.user_id FROM kairos.suppression s JOIN kairos.push_batch b USING (batch_id) "
-        "WHERE b.plan_date = '{day}' AND b.status = 'live' AND s.rule <> 'no_consent' AND NOT EXISTS "
+        "WHERE b.plan_date = '{day}' AND b.status = 'live' AND NOT EXISTS "
         "(SELECT 1 FROM kairos.push_plan_live p WHERE p.plan_date = '{day}' AND p.user_id = s.user_id) "
-        "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+        "GROUP BY 1 ORDER BY bool_or(s.rule = 'no_consent'), count(*) DESC, 1 LIMIT 1"
     )
     queries = (best, f"{best} OFFSET (SELECT count(*) {live}) / 2", silent)
     users: list[str] = []

@@ -21,8 +21,8 @@ from models.training_set import (
     stack,
 )
 
-QUERIES_AT_ONCE = 1_600
-"""About 400,000 candidate rows: bounds memory, and one week of Complete Journey is one chunk."""
+QUERIES_AT_ONCE = 3_200
+"""About 750,000 candidate rows: bounds memory, while each join still answers many questions at once."""
 
 
 def ranking_rows(
@@ -38,25 +38,24 @@ def ranking_rows(
     Args:
         features: Answers as of each row's own cut-off.
         data: History for the retrievers, which are refitted at every week's start.
-        queries: QUERY_COLUMNS; chunks never mix two fit instants.
+        queries: QUERY_COLUMNS.
         truth: (query_id, item_id, relevance); None before anything has happened.
         sampling: Keep every positive and a draw of the others; None keeps all candidates.
         advance: Told how many queries are done.
     """
-    done = 0
-    for _, week in queries.groupby("fit_epoch_seconds", sort=True):
-        for begin in range(0, len(week), QUERIES_AT_ONCE):
-            chunk = week.iloc[begin : begin + QUERIES_AT_ONCE].reset_index(drop=True)
-            candidates = blend_candidates(data.log, chunk)
-            if sampling is not None and truth is not None:
-                label = labels_of(candidates, truth)
-                kept = sample_negatives(candidates["query_id"].to_numpy(dtype=np.int64), label, sampling)
-                candidates = candidates.iloc[kept].reset_index(drop=True)
-            asked = entity_frame(chunk, candidates, data.categories, data.country)
-            answered = features.historical(asked, RANKING.name)
-            yield assemble(candidates, answered, chunk, truth, RANKING.features)
-            done += len(chunk)
-            advance(done)
+    # In the order of the retrievers' refits, so that a chunk needs few of them.
+    ordered = queries.sort_values(["fit_epoch_seconds", "query_id"], kind="stable")
+    for begin in range(0, len(ordered), QUERIES_AT_ONCE):
+        chunk = ordered.iloc[begin : begin + QUERIES_AT_ONCE].reset_index(drop=True)
+        candidates = blend_candidates(data.log, chunk)
+        if sampling is not None and truth is not None:
+            label = labels_of(candidates, truth)
+            kept = sample_negatives(candidates["query_id"].to_numpy(dtype=np.int64), label, sampling)
+            candidates = candidates.iloc[kept].reset_index(drop=True)
+        asked = entity_frame(chunk, candidates, data.categories, data.country)
+        answered = features.historical(asked, RANKING.name)
+        yield assemble(candidates, answered, chunk, truth, RANKING.features)
+        advance(begin + len(chunk))
 
 
 def ranking_set(

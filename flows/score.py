@@ -49,7 +49,7 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
     champion = stores.registry.champion()
     if champion is None:
         raise RefusedError("no model has passed the gate, so nothing may be planned; run kairos cycle.")
-    with sole_writer(stores.settings, "kairos score"):
+    with sole_writer(stores.settings):
         score_candidates(champion, as_of, plan_date)
         batch = publish_plan(champion, as_of, plan_date)
         advance_watermark(stores.database, "score", as_of, batch.checksum)

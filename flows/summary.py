@@ -76,7 +76,7 @@ class CycleSummary:
             RefusedError: It said no; the text carries the reasons.
         """
         if not self.promote:
-            raise RefusedError(f"the gate refused {self.challenger}: {'; '.join(self.reasons)}")
+            raise RefusedError(f"the gate refused {self.challenger}: {self.reasons[0]}.")
 
 
 def render_summary(summary: CycleSummary) -> RenderableType:
@@ -86,7 +86,7 @@ def render_summary(summary: CycleSummary) -> RenderableType:
         *_section("Gate", gate_text(summary)),
         *_section("Published", Text(_published_words(summary))),
         *_section("Drift", Text(f"{summary.drift}\n{summary.report}")),
-        *_section("Three users", Text("\n".join(_sample_lines(summary.samples)))),
+        *_samples_section(summary.samples),
         *_section("Try next", Text("\n".join(next_commands(summary)))),
     )
 
@@ -138,17 +138,19 @@ def gate_text(summary: CycleSummary) -> Text:
 
 def next_commands(summary: CycleSummary) -> list[str]:
     """Commands worth typing now, each with what it shows."""
-    user = summary.samples[0].user_id if summary.samples else "USER"
-    commands = (
-        (f"kairos why {user} --date {summary.plan_date}", "one user's plan and everything held back"),
-        (
-            'kairos sql "select slot, count(*) from kairos.push_plan_live group by 1"',
-            "what the gateway reads",
-        ),
+    commands = [
         ("kairos model list", "every model version, and who is champion"),
         ("kairos demo", "again: recomputes nothing, publishes the same rows"),
         ("kairos up", "server, UI, worker and schedules"),
-    )
+    ]
+    if summary.samples:
+        user = summary.samples[0].user_id
+        by_slot = "select slot, count(*) from kairos.push_plan_live group by 1"
+        commands = [
+            (f"kairos why {user} --date {summary.plan_date}", "one user's plan and everything held back"),
+            (f'kairos sql "{by_slot}"', "what is sent when"),
+            *commands,
+        ]
     width = max(len(command) for command, _ in commands)
     return [f"  {command:<{width}}  {words}" for command, words in commands]
 
@@ -166,6 +168,11 @@ def _published_words(summary: CycleSummary) -> str:
 
 def _sample_lines(samples: Sequence[UserPlan]) -> list[str]:
     return [line for sample in samples for line in plan_in_words(sample, ledger_lines=2)]
+
+
+def _samples_section(samples: Sequence[UserPlan]) -> tuple[RenderableType, ...]:
+    """The users' days; nothing when no plan was published."""
+    return _section("Three users", Text("\n".join(_sample_lines(samples)))) if samples else ()
 
 
 def _section(title: str, body: RenderableType) -> tuple[RenderableType, ...]:

@@ -59,7 +59,7 @@ def train(as_of: datetime | None = None) -> str:
     as_of = resolved_as_of(stores, as_of)
     plan = training_plan(stores.settings)
     version = version_of(plan, as_of, features_fingerprint(stores, as_of))
-    with sole_writer(stores.settings, "kairos train"), step("train") as current:
+    with sole_writer(stores.settings), step("train") as current:
         folder = stores.registry.version_dir(version)
         if folder.exists() and version in {known.version for known in stores.registry.list_versions()}:
             current.skip(f"unchanged: {version}")

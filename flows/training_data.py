@@ -55,9 +55,7 @@ def read_training_data(
     try:
         interactions = build_interactions(connection, default_timezone=timezone)
         history = interactions.project(_COLUMNS).to_arrow_table().to_pandas(strings_to_categorical=True)
-        items = connection.sql(
-            "SELECT item_id, category_path, available, stock, sensitive FROM items"
-        ).df()
+        items = connection.sql("SELECT item_id, category_path, available, stock, sensitive FROM items").df()
         users = connection.sql("SELECT * FROM users ORDER BY user_id").df()
     finally:
         connection.close()

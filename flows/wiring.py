@@ -63,7 +63,7 @@ _writing: ContextVar[frozenset[str]] = ContextVar("kairos_writing", default=froz
 
 
 @contextmanager
-def sole_writer(settings: Settings, what: str) -> Iterator[None]:
+def sole_writer(settings: Settings) -> Iterator[None]:
     """Nothing; no other process writes this home meanwhile. A flow inside a flow shares its caller's turn.
 
     Raises:
@@ -73,7 +73,7 @@ def sole_writer(settings: Settings, what: str) -> Iterator[None]:
     if str(lock) in _writing.get():
         yield
         return
-    with exclusive_lock(lock, what):
+    with exclusive_lock(lock, str(settings.home)):
         token = _writing.set(_writing.get() | {str(lock)})
         try:
             yield

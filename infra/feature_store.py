@@ -109,12 +109,12 @@ class KairosFeatureStore:
 
         Args:
             table: The declaration `relation` was built from.
-            relation: (*keys, event_timestamp, created_timestamp, *columns).
+            relation: (*keys, event_timestamp, *columns), unique by keys and time.
 
         Raises:
             KairosError: A declared column is missing.
         """
-        wanted = [*table.keys, TIMESTAMP, "created_timestamp", *(column.name for column in table.columns)]
+        wanted = [*table.keys, TIMESTAMP, *(column.name for column in table.columns)]
         missing = [name for name in wanted if name not in relation.columns]
         if missing:
             raise KairosError(
@@ -209,7 +209,7 @@ class KairosFeatureStore:
                 join_key_columns=list(table.keys),
                 feature_name_columns=[column.name for column in table.columns],
                 timestamp_field=TIMESTAMP,
-                created_timestamp_column="created_timestamp",
+                created_timestamp_column=None,
                 start_date=oldest or _EPOCH,
                 end_date=as_of,
             )

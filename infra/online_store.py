@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 
 from features.errors import KairosError
 from infra.database_errors import database_error, primary_message
-from infra.online_tables import EVENT_TIMESTAMP, OnlineTable, in_utc, names
+from infra.online_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, OnlineTable, in_utc, names
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext(%s))"
 
@@ -118,13 +118,16 @@ class PostgresRowOnlineStore(OnlineStore):
         Args:
             config: The store's configuration.
             view: Whose table.
-            rows: Its keys, features, event_timestamp and created_timestamp, by name; duplicates allowed.
+            rows: Its keys, features, event_timestamp and, where it has one, created_timestamp, by name;
+                duplicates allowed.
             expire_before: Rows of the table with an earlier event_timestamp are removed as well.
 
         Raises:
             KairosError: A column is missing, or has a type that is only kept as bytes.
         """
         online = OnlineTable.of(config.online_store.schema_name, view)
+        if CREATED_TIMESTAMP not in rows.column_names:
+            rows = rows.append_column(CREATED_TIMESTAMP, pa.nulls(rows.num_rows, pa.timestamp("us", "UTC")))
         missing = set(online.columns) - set(rows.column_names)
         odd = [name for name, kind in online.column_types.items() if kind == "bytea"]
         if missing or odd:

@@ -32,8 +32,8 @@ class RankerParams:
         seed: The same seed and threads give the same model.
     """
 
-    learning_rate: float = 0.06
-    leaves: int = 63
+    learning_rate: float = 0.08
+    leaves: int = 31
     min_rows_per_leaf: int = 200
     feature_share: float = 0.6
     row_share: float = 0.8

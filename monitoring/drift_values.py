@@ -15,6 +15,7 @@ from features.errors import KairosError
 Method = Literal["wasserstein", "psi", "jensenshannon", "null_share"]
 MAX_CATEGORIES = 30
 _OTHER, _RARE, _NEW, _NULL = "(other)", "(rare)", "(new)", "(null)"
+_TAIL = 0.01
 _EVIDENTLY_LEAST_STD = 0.001  # its Wasserstein never divides by less
 
 
@@ -43,7 +44,8 @@ def comparable(reference: pd.Series, current: pd.Series, method: Method) -> Pair
 
     A reference with one single value has no spread to measure by: what counts then is how often the value
     is another one. Numbers that spread less than Evidently divides by are scaled up, which changes nothing
-    else. Categories beyond the reference's most frequent ones become '(rare)', values that the reference
+    else. For a Wasserstein distance the outer percent on each side counts as its reference percentile, so
+    that one outlier is no drift and a shifted body is. Categories beyond the reference's most frequent ones become '(rare)', values that the reference
     lacks '(new)', and null is a category too.
 
     Examples:
@@ -63,6 +65,10 @@ def comparable(reference: pd.Series, current: pd.Series, method: Method) -> Pair
     before, now = (_finite(values) for values in (reference, current))
     if before.nunique() < 2:
         return _against_a_constant(name, before, now)
+    low, high = before.quantile(_TAIL), before.quantile(1.0 - _TAIL)
+    if method == "wasserstein" and low < high:
+        # A distance in standard deviations would otherwise be that of a few outliers.
+        before, now = before.clip(low, high), now.clip(low, high)
     spread = float(before.std(ddof=0))
     if spread < _EVIDENTLY_LEAST_STD:
         before, now = before / spread, now / spread

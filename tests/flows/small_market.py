@@ -14,8 +14,9 @@ AS_OF = FIRST_DAY + timedelta(weeks=WEEKS)
 ZONES = ("America/New_York", "Europe/Berlin")
 USERS, ITEMS, STORES = 260, 90, 5
 BASKETS_A_WEEK = 2
-FAVOURITES, BASKET = 9, 5
-HOURS = (8, 12, 15, 18)
+FAVOURITES, BASKET = 12, 5
+HOURS = (8, 12, 18)
+KINDS = 9
 
 
 def write_small_market(folder: Path, seed: int = 7) -> Path:
@@ -31,7 +32,7 @@ def write_small_market(folder: Path, seed: int = 7) -> Path:
     users.to_parquet(folder / "users.parquet", index=False)
     items = pd.DataFrame({"item_id": [f"i{item:02d}" for item in range(ITEMS)]})
     items["title"] = [f"Article {item}" for item in range(ITEMS)]
-    items["category_path"] = [f"food > kind {item % 9}" for item in range(ITEMS)]
+    items["category_path"] = [f"food > kind {item % KINDS}" for item in range(ITEMS)]
     items["price"] = np.round(rng.uniform(0.5, 9.5, ITEMS), 2)
     items.to_parquet(folder / "items.parquet", index=False)
     starts = [FIRST_DAY + timedelta(weeks=int(week)) for week in rng.integers(0, WEEKS + 1, 150)]
@@ -45,25 +46,35 @@ def write_small_market(folder: Path, seed: int = 7) -> Path:
     return folder
 
 
+def market_settings(home: Path, market: Path) -> dict[str, str]:
+    """The environment of a home that learns from the small market."""
+    return {"KAIROS_HOME": str(home), "KAIROS_SOURCE": f"parquet:{market}", "KAIROS_MIN_ITEM_USERS": "5"}
+
+
 def small_market_events(rng: np.random.Generator) -> pd.DataFrame:
-    """EVENTS rows: purchases only, one row a basket line, two baskets of five a user and week."""
-    popularity = 1.0 / np.arange(2, ITEMS + 2)
-    popularity /= popularity.sum()
+    """EVENTS rows: purchases only, one row a basket line.
+
+    Everybody shops up to twice a week, and what they buy depends on the hour: mornings, middays and evenings
+    have kinds of their own. That is what a model that knows the time can learn and a plain frequency cannot.
+    """
+    popularity = 1.0 / np.arange(4, ITEMS + 4)
+    of_hour = [np.flatnonzero(np.arange(ITEMS) % KINDS % len(HOURS) == part) for part in range(len(HOURS))]
     lines = []
     for user in range(USERS):
-        favourites = rng.choice(ITEMS, FAVOURITES, replace=False, p=popularity)
-        hour, store = int(rng.choice(HOURS)), int(rng.integers(STORES))
+        taste = popularity * rng.exponential(size=ITEMS)
+        favourites = [rng.choice(own, FAVOURITES, p=taste[own] / taste[own].sum()) for own in of_hour]
+        usual, store = int(rng.integers(len(HOURS))), int(rng.integers(STORES))
         days = rng.choice(7, BASKETS_A_WEEK, replace=False)
         for week in range(WEEKS):
-            for day in days:
+            for day in days[rng.random(BASKETS_A_WEEK) < 0.85]:
+                part = usual if rng.random() < 0.6 else int(rng.integers(len(HOURS)))
                 moment = pd.Timestamp(FIRST_DAY + timedelta(weeks=week, days=int(day)))
-                moment += pd.Timedelta(hours=hour, minutes=int(rng.integers(60)))
+                moment += pd.Timedelta(hours=HOURS[part], minutes=int(rng.integers(60)))
                 known = rng.random(BASKET) < 0.8
-                bought = np.where(
-                    known, rng.choice(favourites, BASKET), rng.choice(ITEMS, BASKET, p=popularity)
-                )
+                other = rng.choice(ITEMS, BASKET, p=popularity / popularity.sum())
                 basket = f"b{user}-{week}-{day}"
-                lines += [(basket, user, item, store, moment) for item in np.unique(bought)]
+                bought = np.unique(np.where(known, rng.choice(favourites[part], BASKET), other))
+                lines += [(basket, user, item, store, moment) for item in bought]
     frame = pd.DataFrame(lines, columns=["session_id", "user", "item", "store", "local"])
     zone = frame["user"] % 2
     moments = [
