@@ -10,11 +10,11 @@ from typing import Any
 
 from flows.gate import GateVerdict
 from flows.model_files import read_evaluation
+from flows.model_version import OURS
 from flows.monitor import drift_subject
 from flows.plans import sample_user_plans
 from flows.quality import quality_subject
 from flows.summary import CycleSummary, RankingRow
-from flows.train import OURS
 from flows.wiring import Stores
 from infra.plan_store import PublishedBatch
 from models.evaluation import Estimate

@@ -11,8 +11,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.model_files import read_evaluation
+from flows.model_version import CHAMPION, OURS
 from flows.progress import step
-from flows.train import CHAMPION, OURS
 from flows.wiring import Stores, open_stores
 from models.gate import Comparison, GateEvidence, decide_gate
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ def staged(folder: Path) -> Iterator[Path]:
     try:
         yield partial
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
+        partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -57,6 +56,11 @@ def read_ranker(folder: Path) -> Ranker:
 def read_timing(folder: Path) -> TimingModel:
     """The version's timing model."""
     return TimingModel.from_texts({name: _text(folder / name) for name in (TREES_FILE, FACTS_FILE)})
+
+
+def read_models(folder: Path) -> tuple[Ranker, TimingModel]:
+    """The version's ranker and timing model."""
+    return read_ranker(folder), read_timing(folder)
 
 
 def write_evaluation(folder: Path, evaluation: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError
+from flows.fingerprints import code_fingerprint
 from flows.materialize import resolved_as_of
 from flows.model_files import read_evaluation, read_reference
 from flows.progress import step
@@ -88,8 +89,9 @@ def measure_drift(version: str, as_of: datetime, plan_date: date) -> str:
 
 
 def drift_subject(stores: Stores, version: str, as_of: datetime, plan_date: date) -> str:
-    """What a measurement is of: this version's scores of this day, as known then."""
-    return f"{version}-{files_of(stores, version, as_of, plan_date).timing.name.partition('.')[0]}"
+    """What a measurement is of: this version's scores of this day, as known then, by these checks."""
+    scores = files_of(stores, version, as_of, plan_date).timing.name.partition(".")[0]
+    return f"{version}-{scores}-{code_fingerprint('monitoring')[:8]}"
 
 
 def _compare(stores: Stores, version: str, as_of: datetime, plan_date: date) -> DriftResult:

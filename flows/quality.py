@@ -8,6 +8,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.fingerprints import code_fingerprint
 from flows.progress import step
 from flows.wiring import Stores, open_stores
 from monitoring import quality
@@ -16,8 +17,8 @@ KIND = "events"
 
 
 def quality_subject(stores: Stores, as_of: datetime) -> str:
-    """What a measurement is of: this lake, as of this moment."""
-    return f"{stores.lake.fingerprint()[:16]}@{as_of:%Y%m%dT%H%M}"
+    """What a measurement is of: this lake, as of this moment, by these checks."""
+    return f"{stores.lake.fingerprint()[:16]}@{as_of:%Y%m%dT%H%M}-{code_fingerprint('monitoring')[:8]}"
 
 
 @task(name="measure quality", cache_policy=NO_CACHE)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError, UsageError
+from flows.day_plan import make_plan, plan_inputs, policy_params
 from flows.day_scores import score_day
 from flows.fingerprints import code_fingerprint, fingerprint_of
 from flows.materialize import features_fingerprint, resolved_as_of
+from flows.model_files import read_models
 from flows.moments import local_date, shop_timezone
 from flows.progress import step
 from flows.scored_files import ScoredFiles, scored_files
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_worth_retrying
-from flows.train import read_version, training_data
+from flows.training_data import training_data
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.plan_store import PublishedBatch
 from infra.watermarks import advance_watermark
-from models.explain import explain_items
-from models.plan import Plan, PolicyContext, PolicyParams, build_plan
-from models.plan_frames import with_reasons
-from models.ranker import Ranker
 
 _DEADLINE = timedelta(hours=3)
 _HORIZON_DAYS = 14
@@ -67,8 +64,8 @@ def resolved_plan_date(stores: Stores, as_of: datetime, plan_date: date | None) 
         return today
     if not today <= plan_date <= today + timedelta(days=_HORIZON_DAYS):
         raise UsageError(
-            f"plan date {plan_date} is outside {today}..{today + timedelta(days=_HORIZON_DAYS)}, the days that "
-            f"can be planned as of {as_of:%Y-%m-%d %H:%M} UTC; choose one of them or another --as-of."
+            f"plan date {plan_date} is outside {today}..{today + timedelta(days=_HORIZON_DAYS)}, which can "
+            f"be planned as of {as_of:%Y-%m-%d %H:%M} UTC; choose one of them or another --as-of."
         )
     return plan_date
 
@@ -92,7 +89,7 @@ def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
             current.skip(f"unchanged: {files.rows:,} candidates for {plan_date}")
             return
         data = training_data(as_of)
-        ranker, timing = read_version(stores, version)
+        ranker, timing = read_models(stores.registry.version_dir(version))
         consenting = data.users[data.users["push_consent"].fillna(False).astype(bool)]
         scores = score_day(
             stores.features,
@@ -122,97 +119,41 @@ def publish_plan(version: str, as_of: datetime, plan_date: date) -> PublishedBat
     """The batch that is live for the day from now on."""
     stores = open_stores()
     with step("plan") as current:
-        plan = make_plan(stores, version, as_of, plan_date)
-        batch = stores.plans.publish(
-            plan,
-            plan_date=plan_date,
-            as_of=as_of,
-            model_version=version,
-            policy_version=policy_params(stores).version,
-        )
-        words = f"{batch.rows:,} pushes, {len(plan.suppressions):,} held back"
+        files = files_of(stores, version, as_of, plan_date)
+        inputs = plan_inputs(stores, version, files, plan_date, as_of)
+        known = files.read_plan(inputs)
+        batch = stores.plans.live_batch(plan_date)
+        if known is not None and batch is not None and batch.batch_id == known["batch_id"]:
+            summary = known["summary"]
+        else:
+            plan = make_plan(stores, version, files, plan_date, as_of)
+            batch = stores.plans.publish(
+                plan,
+                plan_date=plan_date,
+                as_of=as_of,
+                model_version=version,
+                policy_version=policy_params(stores).version,
+            )
+            summary = plan.summary
+            files.write_plan(inputs, batch.batch_id, summary)
+        silent = summary["users_silent"]
+        words = f"{batch.rows:,} pushes to {batch.users:,} users, {silent:,} hear nothing"
         current.say(words) if batch.changed else current.skip(f"unchanged: {words}")
     create_markdown_artifact(
-        plan_markdown(plan, batch),
+        plan_markdown(summary, batch),
         key="plan",
         description=f"The plan for {plan_date}, batch {batch.batch_id}",
     )
     return batch
 
 
-def policy_params(stores: Stores) -> PolicyParams:
-    """The policy that settings ask for."""
-    return PolicyParams(default_timezone=shop_timezone(stores.settings))
-
-
-def make_plan(stores: Stores, version: str, as_of: datetime, plan_date: date) -> Plan:
-    """The day's plan with a reason beside every item."""
-    files = files_of(stores, version, as_of, plan_date)
-    data = training_data(as_of)
-    plan = build_plan(
-        files.read_candidates(),
-        files.read_timing(),
-        data.users,
-        _context(stores, as_of, plan_date, data.items),
-        policy_params(stores),
-        plan_date,
-        version,
-    )
-    ranker, _ = read_version(stores, version)
-    return with_reasons(plan, _reasons(plan, files, ranker, stores.settings.threads))
-
-
-def _context(stores: Stores, as_of: datetime, plan_date: date, items: pd.DataFrame) -> PolicyContext:
-    connection = stores.lake.connect(as_of)
-    try:
-        purchases = connection.sql(
-            """
-            SELECT user_id, item_id, CAST(max(epoch(event_ts)) AS BIGINT) AS last_bought_epoch_seconds,
-                   (max(epoch(event_ts)) - min(epoch(event_ts))) / 86400.0
-                       / nullif(count(DISTINCT CAST(event_ts AS DATE)) - 1, 0) AS mean_gap_days
-            FROM events WHERE event_type = 'purchase' AND item_id IS NOT NULL
-            GROUP BY user_id, item_id
-            """
-        ).df()
-        sent = connection.sql(
-            "SELECT user_id, event_ts AS sent_at, channel FROM events WHERE event_type = 'push_sent'"
-        ).df()
-    finally:
-        connection.close()
-    # Pushes planned for this very day are what this plan replaces; counting them would change a rerun.
-    planned = stores.plans.planned_pushes(as_of - timedelta(days=8), before=plan_date)
-    planned = planned.rename(columns={"send_at": "sent_at"})[["user_id", "sent_at", "channel"]]
-    pushes = (
-        pd.concat([frame for frame in (sent, planned) if len(frame)], ignore_index=True)
-        if (len(sent) or len(planned))
-        else sent
-    )
-    return PolicyContext(as_of, items, purchases, pushes)
-
-
-def _reasons(plan: Plan, files: ScoredFiles, ranker: Ranker, threads: int) -> pd.DataFrame:
-    """(push_id, item_id, reasons) of every pushed item, from the ranker's own contributions."""
-    pushed = plan.items[["push_id", "item_id"]].merge(
-        plan.pushes[["push_id", "user_id", "slot"]], on="push_id"
-    )
-    if pushed.empty:
-        return pd.DataFrame({"push_id": [], "item_id": [], "reasons": []})
-    scored = files.read_columns(["user_id", "slot", "item_id", *ranker.features])
-    keys = ["user_id", "slot", "item_id"]
-    scored = scored[scored["item_id"].isin(pushed["item_id"]) & scored["user_id"].isin(pushed["user_id"])]
-    rows = pushed.merge(scored.astype(dict.fromkeys(keys, "object")), on=keys, how="left")
-    contributions = ranker.contributions(rows, threads)
-    told = explain_items(rows.assign(daypart=rows["slot"]), contributions, ranker.features)
-    return rows[["push_id", "item_id"]].assign(reasons=pd.Series(told, dtype=object))
-
-
-def plan_markdown(plan: Plan, batch: PublishedBatch) -> str:
+def plan_markdown(summary: dict[str, int], batch: PublishedBatch) -> str:
     """What was planned and what was held back, as a page."""
     lines = [
         f"Batch `{batch.batch_id}`, checksum `{batch.checksum}`" + ("" if batch.changed else ", unchanged"),
         "",
         "| | |",
         "|---|---:|",
-        *(f"| {name.replace('_', ' ')} | {count:,} |" for name, count in plan.summary.items()),
+        *(f"| {name.replace('_', ' ')} | {count:,} |" for name, count in summary.items()),
     ]
     return "\n".join(lines)

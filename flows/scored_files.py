@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -51,6 +53,24 @@ class ScoredFiles:
     def read_columns(self, columns: list[str]) -> pd.DataFrame:
         """These columns of every candidate."""
         return pd.read_parquet(self.candidates, columns=columns)
+
+    def write_plan(self, inputs: str, batch_id: str, summary: dict[str, int]) -> None:
+        """Nothing; which batch these scores became, and what that followed from."""
+        partial = self._plan.with_suffix(f".{os.getpid()}.partial")
+        content = {"inputs": inputs, "batch_id": batch_id, "summary": summary}
+        partial.write_text(json.dumps(content), encoding="utf-8")
+        partial.replace(self._plan)
+
+    def read_plan(self, inputs: str) -> dict[str, Any] | None:
+        """The batch these scores became under the same inputs; None when there is none."""
+        if not self._plan.exists():
+            return None
+        content: dict[str, Any] = json.loads(self._plan.read_text(encoding="utf-8"))
+        return content if content["inputs"] == inputs else None
+
+    @property
+    def _plan(self) -> Path:
+        return self.timing.with_name(self.timing.name.replace(".timing.parquet", ".plan.json"))
 
     @property
     def rows(self) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import pandas as pd
 
 from features.calendar import local_midnight
 from features.interactions import build_interactions
+from flows.fingerprints import fingerprint_of
 from flows.moments import shop_timezone
-from flows.wiring import Stores
+from flows.training_plan import training_plan
+from flows.wiring import Stores, open_stores
 from models.catalogue import CatalogueParams, eligible_items
 from models.interaction_log import InteractionLog
 from models.queries import QueryParams, QuerySet, build_queries, first_query_monday
@@ -102,3 +105,17 @@ def country_of(users: pd.DataFrame) -> str:
         return ""
     counts = codes.value_counts()
     return str(min(counts.index[counts == counts.max()]))
+
+
+@lru_cache(maxsize=1)
+def _remembered(as_of: datetime, fingerprint: str) -> TrainingData:
+    del fingerprint  # only makes newer data or other choices a new question
+    stores = open_stores()
+    plan = training_plan(stores.settings)
+    return read_training_data(stores, as_of, plan.queries, plan.catalogue)
+
+
+def training_data(as_of: datetime) -> TrainingData:
+    """The history before `as_of` under the settings in effect, read once a process."""
+    stores = open_stores()
+    return _remembered(as_of, fingerprint_of(stores.lake.fingerprint(), repr(training_plan(stores.settings))))

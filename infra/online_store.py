@@ -277,6 +277,8 @@ def _merge(
 ) -> int:
     """Rows changed: what `write` sends is staged first, then merged in one statement."""
     staging = sql.Identifier("staged_rows")
+    # Hundreds of thousands of rows are sorted by key: in memory, and only while this transaction lasts.
+    con.execute("SET LOCAL work_mem = '256MB'")
     con.execute(
         sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
             staging, names(online.columns), online.identifier

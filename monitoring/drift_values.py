@@ -44,9 +44,9 @@ def comparable(reference: pd.Series, current: pd.Series, method: Method) -> Pair
 
     A reference with one single value has no spread to measure by: what counts then is how often the value
     is another one. Numbers that spread less than Evidently divides by are scaled up, which changes nothing
-    else. For a Wasserstein distance the outer percent on each side counts as its reference percentile, so
-    that one outlier is no drift and a shifted body is. Categories beyond the reference's most frequent ones become '(rare)', values that the reference
-    lacks '(new)', and null is a category too.
+    else. For a Wasserstein distance the outer percent on each side counts as the reference's percentile:
+    one outlier is no drift, a shifted body is. Categories beyond the reference's most frequent ones become
+    '(rare)', values that the reference lacks '(new)', and null is a category too.
 
     Examples:
         >>> pair = comparable(pd.Series([1.0, 1.0]), pd.Series([1.0, 2.0]), "wasserstein")
