@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,18 @@ def fingerprint_of(*parts: object) -> str:
         (True, 16)
     """
     return hashlib.sha256("\x1f".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+@cache
+def commit() -> str:
+    """The checked-out commit of our code, '' where it is not in a repository."""
+    folder = Path(__file__).resolve().parent
+    asked = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""
 
 
 @cache

@@ -9,6 +9,8 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from features.tables import SERVICES
+from flows.fingerprints import code_fingerprint, commit
 from flows.materialize import features_fingerprint, resolved_as_of
 from flows.model_files import (
     staged,
@@ -82,6 +84,9 @@ def make_version(version: str, as_of: datetime) -> None:
         "features": features_fingerprint(stores, as_of),
         "source": stores.settings.source.partition("://")[0],
         "plan": repr(plan),
+        "feature_services": [service.name for service in SERVICES],
+        "code": code_fingerprint("features", "models"),
+        "commit": commit(),
     }
     stores.registry.register(version, evaluation, lineage)
 

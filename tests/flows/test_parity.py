@@ -37,7 +37,7 @@ class Scored:
 
 
 def instants(users: pd.Series) -> pd.DatetimeIndex:
-    """What was known of each user: everything before the local midnight, or the cut-off if that is earlier."""
+    """Each user's own cut-off: the local midnight, or that of the run where it is earlier."""
     zones = users.str[1:].astype(int).map(lambda number: ZONES[number % 2])
     known = {zone: min(MOMENT, local_midnight(AS_OF, zone)) for zone in ZONES}
     return pd.DatetimeIndex(zones.map(known)).as_unit("us")
@@ -55,7 +55,7 @@ def with_request(keys: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def scored(first_cycle) -> Scored:
     from flows.score import files_of
     from flows.wiring import open_stores
@@ -80,7 +80,7 @@ def test_batch_scoring_saw_what_training_is_given(scored: Scored) -> None:
 
     names = list(RANKING.features)
     history = scored.stores.features.historical(scored.entities, RANKING.name)
-    assert history[names].notna().sum().min() > 0 or history[names].notna().any().sum() > len(names) - 4
+    assert history[names].notna().any().sum() > 40, "most features are known of somebody"
     pd.testing.assert_frame_equal(
         numbers_and_words(scored.candidates, names), numbers_and_words(history, names), check_exact=True
     )
@@ -108,9 +108,9 @@ def test_the_online_store_answers_what_training_is_given(scored: Scored, service
 
 def test_online_features_give_the_published_scores(scored: Scored) -> None:
     from features.tables import RANKING
-    from flows.train import read_version
+    from flows.model_files import read_models
 
-    ranker, _ = read_version(scored.stores, scored.champion)
+    ranker, _ = read_models(scored.stores.registry.version_dir(scored.champion))
     entities, candidates = scored.entities[scored.awake], scored.candidates[scored.awake]
     online = scored.stores.features.online(entities.to_dict("records"), RANKING.name)
     asked = pd.concat(
@@ -128,9 +128,9 @@ def test_online_features_give_the_published_scores(scored: Scored) -> None:
 
 def test_online_features_give_the_published_times(scored: Scored) -> None:
     from features.tables import TIMING
-    from flows.train import read_version
+    from flows.model_files import read_models
 
-    _, timing = read_version(scored.stores, scored.champion)
+    _, timing = read_models(scored.stores.registry.version_dir(scored.champion))
     grid = with_request(scored.timing[["user_id", "slot"]].rename(columns={"slot": "daypart"}))
     awake = (grid["event_timestamp"] == MOMENT).to_numpy()
     online = scored.stores.features.online(grid[awake].to_dict("records"), TIMING.name)

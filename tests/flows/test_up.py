@@ -64,16 +64,17 @@ def test_up_schedules_runs_works_and_stops_whole(
         return running_platform(settings)
 
     addresses = _await(ready, 120, "platform")
-    assert httpx.get(addresses.ui_url).status_code == 200
-    assert httpx.get(addresses.reports_url).status_code == 200
-    with httpx.Client(base_url=addresses.api_url) as client:
+    assert httpx.get(addresses.ui_url, timeout=60).status_code == 200
+    assert httpx.get(addresses.reports_url, timeout=60).status_code == 200
+    with httpx.Client(base_url=addresses.api_url, timeout=60) as client:
         # A healthy server may still schedule nothing (SQLAlchemy 2.1 does that), so look at the runs.
         for flow in SCHEDULED_FLOWS:
             deployment = client.get(f"/deployments/name/{flow.name}/{DEPLOYMENT}").json()["id"]
             _await(lambda of=deployment: _scheduled(client, of), 90, f"scheduled run of {flow.name}")
         ingest = client.get(f"/deployments/name/ingest/{DEPLOYMENT}").json()["id"]
         run = client.post(f"/deployments/{ingest}/create_flow_run", json={}).json()["id"]
-        assert _await(lambda: _ended(client, run), 120, "finished ingest") == "COMPLETED"
+        ended = _await(lambda: _ended(client, run), 120, "finished ingest")
+        assert ended == "COMPLETED", (settings.home / "prefect" / "worker.log").read_text()
 
     second = subprocess.run([KAIROS, "up"], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert second.returncode == 0
