@@ -23,7 +23,15 @@ _LOOK_BACK = timedelta(days=8)
 
 def policy_params(stores: Stores) -> PolicyParams:
     """The policy that settings ask for."""
-    return PolicyParams(default_timezone=shop_timezone(stores.settings))
+    settings = stores.settings
+    return PolicyParams(
+        default_timezone=shop_timezone(settings),
+        default_quiet_start=settings.quiet_start,
+        default_quiet_end=settings.quiet_end,
+        default_max_per_day=settings.max_pushes_per_day,
+        min_gap_hours=settings.min_gap_hours,
+        min_expected_value=settings.min_push_value,
+    )
 
 
 def plan_inputs(stores: Stores, version: str, files: ScoredFiles, plan_date: date, as_of: datetime) -> str:

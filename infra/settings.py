@@ -18,6 +18,7 @@ ENV_PREFIX = "KAIROS_"
 TOML_FILE = Path("kairos.toml")
 MASK = "********"
 
+_CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
 _POSTGRES_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
@@ -99,6 +100,17 @@ class Settings(BaseSettings):
     min_item_users: int = Field(30, ge=1, description="Buyers an item needs before it is recommended.")
     slots_considered: int = Field(2, ge=1, le=6, description="Likeliest slots ranked for each user.")
     threads: int = Field(2, ge=1, description="CPU threads of model training and scoring.")
+    quiet_start: str = Field(
+        "21:00", pattern=_CLOCK, description="Local time from which nobody is pushed (own times win)."
+    )
+    quiet_end: str = Field(
+        "08:00", pattern=_CLOCK, description="Local time until which nobody is pushed (own times win)."
+    )
+    max_pushes_per_day: int = Field(1, ge=0, le=3, description="Pushes a user and day, unless the user says.")
+    min_gap_hours: float = Field(12.0, ge=0, description="Hours between two pushes to one user.")
+    min_push_value: float = Field(
+        0.001, ge=0, description="What one push must be worth, in the currency of the prices; else silence."
+    )
     kept_batches: int = Field(3, ge=1, le=100, description="Replaced plans kept per date for rollback.")
 
     @classmethod

@@ -7,6 +7,7 @@ table and writes `KAIROS_HOME/bench/ranking.json`. Run it with `make bench-ranki
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import time
 from collections.abc import Iterable
@@ -61,6 +62,7 @@ assert not _names(ITEM_AT_REQUEST) & (TIME | SCENE | PROMOTIONS)
 def main() -> None:
     """Nothing; prints the table and writes the JSON."""
     console = Console()
+    logging.disable(logging.INFO)  # the steps below say what runs
     settings = load_settings()
     began = time.monotonic()
     with showing_progress(console):
