@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from flows.process_environment import enter_quiet_environment
+
+# Before LightGBM is loaded: threads that wait by spinning take twice as long where tests share cores.
+enter_quiet_environment()
+
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import resource
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -61,7 +62,7 @@ assert not _names(ITEM_AT_REQUEST) & (TIME | SCENE | PROMOTIONS)
 
 def main() -> None:
     """Nothing; prints the table and writes the JSON."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)
     logging.disable(logging.INFO)  # the steps below say what runs
     settings = load_settings()
     began = time.monotonic()
