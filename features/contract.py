@@ -121,7 +121,8 @@ class Contract:
                 if not fits(column.kind, dtypes[column.name]):
                     raise self._wrong_type(column, f"type {dtypes[column.name]}")
             elif column.required:
-                near = difflib.get_close_matches(column.name, dtypes, n=1, cutoff=0.7)
+                free = [name for name in dtypes if name not in self.column_names]
+                near = difflib.get_close_matches(column.name, free, n=1, cutoff=0.7)
                 raise ContractError(
                     f"{self.name}.{column.name}: found no such column (there are: "
                     f"{', '.join(dtypes) or 'none'}), expected {EXPECTED[column.kind]}; "

@@ -180,6 +180,11 @@ def _start_server(programs: Path, data: Path, socket_dir: Path, account: Account
         if "shared memory block" not in _text(log):
             break
         time.sleep(0.2 * 2**attempt)  # the last sessions of a killed server are still ending
+    if "No space left on device" in _text(log):
+        raise KairosError(
+            f"the embedded PostgreSQL did not start: the disk of {data} is full; free some space, or set "
+            "KAIROS_HOME to a larger disk."
+        )
     raise KairosError(
         f"the embedded PostgreSQL did not start: {_last_line(_text(log)) or 'no log'}; "
         f"see {log}, or set KAIROS_DATABASE_URL."

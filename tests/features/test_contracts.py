@@ -194,6 +194,11 @@ def test_what_is_not_told_is_unknown_and_said_once() -> None:
             "expected a UTC timestamp or ISO 8601 text; rename 'eventts' to it.",
         ),
         (
+            {"event_id": "string", "user_id": "string", "event_type": "string", "at": "string"},
+            "events.event_ts: found no such column (there are: event_id, user_id, event_type, at), "
+            "expected a UTC timestamp or ISO 8601 text; add the column or select it under this name.",
+        ),
+        (
             {"event_id": "string", "user_id": "string", "event_type": "string", "event_ts": "int64"},
             "events.event_ts: found type int64, expected a UTC timestamp or ISO 8601 text; "
             "write 2017-03-01T12:00:00Z, not epoch numbers.",

@@ -45,13 +45,7 @@ def empty_online(store, postgres_url):
     return store
 
 
-def served_online(service) -> bool:
-    """Whether every table behind the service is kept online."""
-    behind = {t for v in ON_DEMAND for t in v.tables if {c.name for c in v.columns} & set(service.features)}
-    return behind <= _READ_ONLINE
-
-
-@pytest.mark.parametrize("service", [s for s in SERVICES if served_online(s)], ids=lambda s: s.name)
+@pytest.mark.parametrize("service", SERVICES, ids=lambda s: s.name)
 @pytest.mark.parametrize("as_of", [AS_OF, AS_OF - timedelta(days=30)])
 def test_online_equals_history_to_the_bit(empty_online, service, as_of) -> None:
     entities = entity_frame([as_of])
@@ -63,12 +57,6 @@ def test_online_equals_history_to_the_bit(empty_online, service, as_of) -> None:
     pd.testing.assert_frame_equal(history[features], online[features], check_exact=True)
     keys = [name for name in entities.columns if name != "event_timestamp"]
     assert online.columns.tolist() == [*keys, *features]
-
-
-@pytest.mark.parametrize("service", [s for s in SERVICES if not served_online(s)], ids=lambda s: s.name)
-def test_what_is_not_kept_online_is_an_error(store, service) -> None:
-    with pytest.raises(KairosError, match="no such table"):
-        store.online(entity_frame([AS_OF]).to_dict("records"), service.name)
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda s: s.name)

@@ -114,6 +114,8 @@ def test_categories_are_known_by_name_not_by_code(fitted: Ranker, unseen: Rankin
     matrix = feature_matrix(recoded, ("kind", "rate"), {"kind": KINDS})
     assert matrix.dtype == np.float32
     assert matrix[:, 0].tolist() == few["kind"].cat.codes.tolist()
+    unknown = feature_matrix(recoded, ("kind",), {"kind": ("coupon",)})
+    assert np.isnan(unknown).all()
 
 
 def test_contributions_sum_to_the_score(fitted: Ranker, unseen: RankingSet) -> None:
