@@ -130,7 +130,9 @@ def _measure_words(row: Mapping[str, Any]) -> str:
 def _drift_words(health: Health) -> str:
     moved = "; ".join(health.drift_columns[:3])
     more = f" and {len(health.drift_columns) - 3} more" if len(health.drift_columns) > 3 else ""
-    return f"{health.drift}: {moved}{more}" if moved else f"{health.drift}: as in the training reference"
+    return (
+        f"{health.drift}: {moved}{more}" if moved else f"{health.drift}: as a week before the model's cut-off"
+    )
 
 
 def _silent_users(stores: Stores, plan_date: date) -> int:

@@ -41,7 +41,7 @@ def plan_inputs(stores: Stores, version: str, files: ScoredFiles, plan_date: dat
         version,
         files.candidates.name,
         policy_params(stores).version,
-        code_fingerprint("models"),
+        code_fingerprint("models", "flows.day_plan"),
         pd.util.hash_pandas_object(planned, index=False).to_numpy().tolist(),
     )
 
@@ -85,8 +85,11 @@ def _context(stores: Stores, as_of: datetime, plan_date: date, items: pd.DataFra
 
 
 def _planned(stores: Stores, as_of: datetime, plan_date: date) -> pd.DataFrame:
-    """(user_id, sent_at, channel) of other days' plans; this day's is what the new plan replaces."""
-    planned = stores.plans.planned_pushes(as_of - _LOOK_BACK, before=plan_date)
+    """(user_id, sent_at, channel) of earlier days' plans, and of this day's pushes that are already due."""
+    earlier = stores.plans.planned_pushes(as_of - _LOOK_BACK, before=plan_date)
+    due = stores.plans.pushes_already_due(plan_date, as_of)
+    columns = ["user_id", "send_at", "channel"]
+    planned = pd.concat([earlier[columns], due[columns]], ignore_index=True) if len(due) else earlier
     return planned.rename(columns={"send_at": "sent_at"})[["user_id", "sent_at", "channel"]]
 
 

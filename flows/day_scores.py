@@ -15,6 +15,8 @@ from flows.ranking_rows import ranking_rows
 from flows.timing_frame import with_timing_features
 from flows.training_data import TrainingData
 from infra.feature_store import KairosFeatureStore
+from models.policy.open_slots import open_slots
+from models.policy.params import PolicyParams
 from models.queries import scoring_queries, usual_stores
 from models.ranker import Ranker
 from models.timing import TimingModel
@@ -44,22 +46,30 @@ def score_day(
     *,
     users: pd.DataFrame,
     slots_considered: int,
+    policy: PolicyParams,
     threads: int,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> DayScores:
     """The day's scores for `users`, as of `known_until` or the day's local midnight, whichever is earlier.
 
-    Ranking costs by slot, so only each user's `slots_considered` likeliest slots get candidates; the scene
-    assumed is the user's usual store.
+    Ranking costs by slot, so only each user's `slots_considered` likeliest slots get candidates: those that
+    quiet hours leave open and that are not over first, so that the others are ranked only where they show
+    why a user hears nothing. The scene assumed is the user's usual store.
 
     Args:
-        users: (user_id, timezone), who may be reached.
+        users: USERS rows of who may be reached.
+        policy: Whose quiet hours count for users without their own.
         advance: Told (queries done, queries in all).
     """
     known = data.log.before(int(known_until.timestamp()))
     timing = _timing(features, data, timing_model, plan_date, known_until, users)
-    timing = timing.sort_values(["user_id", "p_engage", "slot"], ascending=[True, False, True])
-    likeliest = timing[timing.groupby("user_id", sort=False).cumcount() < slots_considered]
+    reachable = open_slots(users, policy, plan_date, known_until).assign(is_open=True)
+    ranked = timing.merge(reachable, on=["user_id", "slot"], how="left")
+    ranked["is_open"] = ranked["is_open"].notna()
+    ranked = ranked.sort_values(
+        ["user_id", "is_open", "p_engage", "slot"], ascending=[True, False, False, True], ignore_index=True
+    )
+    likeliest = ranked[ranked.groupby("user_id", sort=False).cumcount() < slots_considered]
     stores = usual_stores(known).set_index("user_id")["store_id"]
     opportunities = likeliest.assign(
         daypart=likeliest["slot"],

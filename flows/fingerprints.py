@@ -33,11 +33,15 @@ def commit() -> str:
 
 @cache
 def code_fingerprint(*packages: str) -> str:
-    """Digest of the Python files of our own packages: a new feature or model recomputes what it touches."""
+    """Digest of the files of our own packages and modules: new code recomputes what it touches."""
     digest = hashlib.sha256()
     for package in packages:
         spec = find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
+        if spec is None:
+            continue
+        if not spec.submodule_search_locations:
+            assert spec.origin is not None
+            digest.update(package.encode() + Path(spec.origin).read_bytes())
             continue
         folder = Path(next(iter(spec.submodule_search_locations)))
         for path in sorted(folder.rglob("*.py")):

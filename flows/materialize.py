@@ -21,6 +21,7 @@ from infra.watermarks import advance_watermark, read_watermark
 
 _DEADLINE = timedelta(minutes=50)
 _STAMP = "fingerprint"
+_CODE = ("features", "infra.asof_join", "infra.offline_store", "infra.feature_store")
 
 
 @flow(name="materialize", flow_run_name=run_name, timeout_seconds=3600, persist_result=False)
@@ -38,6 +39,8 @@ def materialize(as_of: datetime | None = None) -> str:
         if _stands(stores, fingerprint):
             current.skip(f"unchanged: {len(FEATURE_TABLES)} tables as of {as_of:%Y-%m-%d %H:%M} UTC")
             return fingerprint
+        # Until all of them are new, the tables are nobody's: a run killed here must not pass for the old one.
+        (stores.settings.features_dir / _STAMP).unlink(missing_ok=True)
         rows = build_tables(as_of)
         register_features()
         changed = fill_online_store(as_of)
@@ -50,6 +53,12 @@ def materialize(as_of: datetime | None = None) -> str:
         tables_markdown(rows), key="features", description=f"Feature tables as of {as_of:%Y-%m-%d %H:%M} UTC"
     )
     return fingerprint
+
+
+def ensure_features(stores: Stores, as_of: datetime) -> None:
+    """Nothing; the feature tables are those of `as_of`, built now if they were not."""
+    if not _stands(stores, features_fingerprint(stores, as_of)):
+        materialize(as_of=as_of)
 
 
 def resolved_as_of(stores: Stores, as_of: datetime | None) -> datetime:
@@ -72,7 +81,7 @@ def resolved_as_of(stores: Stores, as_of: datetime | None) -> datetime:
 def features_fingerprint(stores: Stores, as_of: datetime) -> str:
     """What the feature tables follow from: events, cut-off, definitions."""
     zone = shop_timezone(stores.settings)
-    return fingerprint_of(stores.lake.fingerprint(), as_of.isoformat(), zone, code_fingerprint("features"))
+    return fingerprint_of(stores.lake.fingerprint(), as_of.isoformat(), zone, code_fingerprint(*_CODE))
 
 
 @task(name="build tables", cache_policy=NO_CACHE)

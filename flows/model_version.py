@@ -140,7 +140,8 @@ def drift_reference(
             local_date(moment, data.timezone),
             moment,
             users=drawn,
-            slots_considered=stores.settings.slots_considered,
+            slots_considered=plan.slots_considered,
+            policy=plan.reach,
             threads=stores.settings.threads,
         )
         current.say(f"{len(scores.candidates):,} candidates of {len(drawn):,} users")
@@ -149,7 +150,7 @@ def drift_reference(
 
 def sample_users(users: pd.DataFrame, count: int) -> pd.DataFrame:
     """At most `count` users with consent, by a digest of their id: the same ones every day."""
-    reachable = users[users["push_consent"].fillna(False).astype(bool)]
+    reachable = users[users["push_consent"].eq(True)]
     digest = pd.util.hash_pandas_object(reachable["user_id"].astype("object"), index=False)
     chosen = reachable.iloc[np.argsort(digest.to_numpy(), kind="stable")[:count]]
     return chosen.sort_values("user_id", ignore_index=True)

@@ -10,10 +10,11 @@ from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError
 from flows.fingerprints import code_fingerprint
-from flows.materialize import resolved_as_of
+from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_evaluation, read_reference
 from flows.progress import step
 from flows.quality import measure_quality
+from flows.run_name import run_name
 from flows.score import files_of, resolved_plan_date, score_candidates
 from flows.task_policy import check_deadline
 from flows.wiring import Stores, open_stores, sole_writer
@@ -30,7 +31,7 @@ _DEADLINE = timedelta(hours=3)
 _KIND = "drift"
 
 
-@flow(name="monitor", flow_run_name="monitor", timeout_seconds=3600, persist_result=False)
+@flow(name="monitor", flow_run_name=run_name, timeout_seconds=3600, persist_result=False)
 def monitor(as_of: datetime | None = None, plan_date: date | None = None, version: str | None = None) -> str:
     """Measure data quality and the drift of a model's scored candidates against its own reference.
 
@@ -50,6 +51,7 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
     if version is None:
         raise RefusedError("no model to watch yet; run kairos train.")
     with sole_writer(stores.settings):
+        ensure_features(stores, as_of)
         measure_quality(as_of)
         score_candidates(version, as_of, plan_date)
         verdict = measure_drift(version, as_of, plan_date)

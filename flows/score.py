@@ -12,13 +12,15 @@ from features.errors import RefusedError, UsageError
 from flows.day_plan import make_plan, plan_inputs, policy_params
 from flows.day_scores import score_day
 from flows.fingerprints import code_fingerprint, fingerprint_of
-from flows.materialize import features_fingerprint, resolved_as_of
+from flows.materialize import ensure_features, features_fingerprint, resolved_as_of
 from flows.model_files import read_models
 from flows.moments import local_date, shop_timezone
 from flows.progress import step
+from flows.run_name import run_name
 from flows.scored_files import ScoredFiles, scored_files
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_worth_retrying
 from flows.training_data import training_data
+from flows.training_plan import DECIDING_CODE, training_plan
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.plan_store import PublishedBatch
 from infra.watermarks import advance_watermark
@@ -27,7 +29,7 @@ _DEADLINE = timedelta(hours=3)
 _HORIZON_DAYS = 14
 
 
-@flow(name="score", flow_run_name="score", timeout_seconds=2 * 3600, persist_result=False)
+@flow(name="score", flow_run_name=run_name, timeout_seconds=2 * 3600, persist_result=False)
 def score(as_of: datetime | None = None, plan_date: date | None = None) -> PublishedBatch:
     """Score every consenting user with the champion, plan under policy and publish.
 
@@ -47,6 +49,7 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
     if champion is None:
         raise RefusedError("no model has passed the gate, so nothing may be planned; run kairos cycle.")
     with sole_writer(stores.settings):
+        ensure_features(stores, as_of)
         score_candidates(champion, as_of, plan_date)
         batch = publish_plan(champion, as_of, plan_date)
         advance_watermark(stores.database, "score", as_of, batch.checksum)
@@ -74,7 +77,9 @@ def files_of(stores: Stores, version: str, as_of: datetime, plan_date: date) -> 
     """Where the version's scores of this day lie, by everything they follow from."""
     settings = stores.settings
     inputs = fingerprint_of(
-        features_fingerprint(stores, as_of), code_fingerprint("models"), settings.slots_considered
+        features_fingerprint(stores, as_of),
+        code_fingerprint(*DECIDING_CODE),
+        repr(training_plan(settings)),
     )
     return scored_files(settings, version, plan_date, as_of, inputs[:8])
 
@@ -90,7 +95,7 @@ def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
             return
         data = training_data(as_of)
         ranker, timing = read_models(stores.registry.version_dir(version))
-        consenting = data.users[data.users["push_consent"].fillna(False).astype(bool)]
+        consenting = data.users[data.users["push_consent"].eq(True)]
         scores = score_day(
             stores.features,
             data,
@@ -100,6 +105,7 @@ def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
             as_of,
             users=consenting.reset_index(drop=True),
             slots_considered=stores.settings.slots_considered,
+            policy=training_plan(stores.settings).reach,
             threads=stores.settings.threads,
             advance=current.advance,
         )

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from features.tables import SERVICES
 from flows.fingerprints import code_fingerprint, commit
-from flows.materialize import features_fingerprint, resolved_as_of
+from flows.materialize import ensure_features, features_fingerprint, resolved_as_of
 from flows.model_files import (
     staged,
     write_evaluation,
@@ -20,6 +20,7 @@ from flows.model_files import (
 )
 from flows.model_version import drift_reference, judge, make_ranker, make_timing
 from flows.progress import step
+from flows.run_name import run_name
 from flows.task_policy import check_deadline
 from flows.training_data import read_queries, training_data
 from flows.training_plan import training_plan, version_of
@@ -29,7 +30,7 @@ from infra.watermarks import advance_watermark
 _DEADLINE = timedelta(hours=6)
 
 
-@flow(name="train", flow_run_name="train", timeout_seconds=4 * 3600, persist_result=False)
+@flow(name="train", flow_run_name=run_name, timeout_seconds=4 * 3600, persist_result=False)
 def train(as_of: datetime | None = None) -> str:
     """Fit ranker and timing model on what was known at `as_of`; the result is the challenger.
 
@@ -41,6 +42,8 @@ def train(as_of: datetime | None = None) -> str:
     as_of = resolved_as_of(stores, as_of)
     plan = training_plan(stores.settings)
     version = version_of(plan, as_of, features_fingerprint(stores, as_of))
+    with sole_writer(stores.settings):
+        ensure_features(stores, as_of)
     with sole_writer(stores.settings), step("train") as current:
         folder = stores.registry.version_dir(version)
         if folder.exists() and version in {known.version for known in stores.registry.list_versions()}:

@@ -9,6 +9,7 @@ from functools import lru_cache
 import pandas as pd
 
 from features.calendar import local_midnight
+from features.errors import RefusedError
 from features.interactions import build_interactions
 from flows.fingerprints import fingerprint_of
 from flows.moments import shop_timezone
@@ -23,6 +24,16 @@ _COLUMNS = (
     "local_midnight_epoch_seconds, daypart, store_id, session_id"
 )
 
+_USERS = """
+    SELECT users.* REPLACE (users.push_consent AND left_us.user_id IS NULL AS push_consent)
+    FROM users LEFT JOIN (
+        SELECT DISTINCT user_id FROM events WHERE event_type IN ('opt_out', 'complaint')
+    ) left_us USING (user_id)
+    ORDER BY user_id
+"""
+"""Whoever opted out or complained before the cut-off has withdrawn consent, whatever the table still says:
+it holds no time of consent that could be later."""
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -35,7 +46,7 @@ class TrainingData:
         log: Interactions of eligible items.
         sessions: (user_id, store_id, daypart, local_day, epoch_seconds), one row a session, all items.
         items: ITEMS columns that ranking and policy read.
-        users: USERS rows.
+        users: USERS rows; `push_consent` is withdrawn by an opt-out or a complaint.
         categories: Category by eligible item_id.
     """
 
@@ -59,9 +70,10 @@ def read_training_data(
         interactions = build_interactions(connection, default_timezone=timezone)
         history = interactions.project(_COLUMNS).to_arrow_table().to_pandas(strings_to_categorical=True)
         items = connection.sql("SELECT item_id, category_path, available, stock, sensitive FROM items").df()
-        users = connection.sql("SELECT * FROM users ORDER BY user_id").df()
+        users = connection.sql(_USERS).df()
     finally:
         connection.close()
+    require_consent(users)
     # Fixed before the first query, so that a later sale cannot make an item eligible for an earlier one.
     first = local_midnight(first_query_monday(as_of, timezone, query_params), timezone)
     eligible = eligible_items(
@@ -77,6 +89,19 @@ def read_training_data(
         users=users.assign(timezone=users["timezone"].where(users["timezone"] != "unknown", timezone)),
         categories=eligible.set_index("item_id")["category"],
     )
+
+
+def require_consent(users: pd.DataFrame) -> None:
+    """Nothing; somebody may be pushed.
+
+    Raises:
+        RefusedError: Nobody has consented, so there is nothing to plan, watch or promote.
+    """
+    if not users["push_consent"].eq(True).any():
+        raise RefusedError(
+            f"none of {len(users):,} users has push_consent, and consent is never assumed: nobody may be "
+            "pushed; set push_consent in the users table and ingest again."
+        )
 
 
 def read_queries(data: TrainingData, params: QueryParams) -> QuerySet:

@@ -6,13 +6,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flows.fingerprints import code_fingerprint, fingerprint_of
+from flows.moments import shop_timezone
 from infra.settings import Settings
 from models.catalogue import CatalogueParams
 from models.evaluation import EvaluationParams
+from models.policy.params import PolicyParams
 from models.queries import QueryParams
 from models.ranker import RankerParams
 from models.timing import TimingParams
 from models.training_set import SamplingParams
+
+DECIDING_CODE = (
+    "models",
+    "flows.training_data",
+    "flows.ranking_rows",
+    "flows.timing_frame",
+    "flows.day_scores",
+    "flows.model_version",
+)
+"""What a version's content follows from besides data and features: change it, and the version is another."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,8 @@ class TrainingPlan:
     Attributes:
         queries: Which weeks train, validate and test.
         timing_user_days: User-days drawn for the timing model, by split.
+        quiet_hours: Time zone, start and end for users without their own.
+        slots_considered: Likeliest slots ranked for each user, in the reference as in every plan.
         reference_users: Users whose scored candidates, a week before the cut-off, drift is measured against.
     """
 
@@ -35,6 +49,14 @@ class TrainingPlan:
         default_factory=lambda: {"train": 15_000, "validation": 6_000, "test": 6_000}
     )
     reference_users: int = 250
+    slots_considered: int = 2
+    quiet_hours: tuple[str, str, str] = ("UTC", "21:00", "08:00")
+
+    @property
+    def reach(self) -> PolicyParams:
+        """The policy that decides which slots are ranked; limits and values do not matter to a model."""
+        timezone, start, end = self.quiet_hours
+        return PolicyParams(default_timezone=timezone, default_quiet_start=start, default_quiet_end=end)
 
 
 def training_plan(settings: Settings) -> TrainingPlan:
@@ -44,14 +66,18 @@ def training_plan(settings: Settings) -> TrainingPlan:
             train_weeks=settings.train_weeks,
             validation_weeks=settings.validation_weeks,
             test_weeks=settings.test_weeks,
+            min_items=settings.min_basket_items,
+            min_earlier_baskets=settings.min_earlier_baskets,
         ),
         catalogue=CatalogueParams(min_users=settings.min_item_users),
         ranker=RankerParams(threads=settings.threads),
         timing=TimingParams(num_threads=settings.threads),
+        slots_considered=settings.slots_considered,
+        quiet_hours=(shop_timezone(settings), settings.quiet_start, settings.quiet_end),
     )
 
 
 def version_of(plan: TrainingPlan, as_of: datetime, features_fingerprint: str) -> str:
     """The model version's name: its cut-off and a digest of data, features, code and every choice."""
-    digest = fingerprint_of(features_fingerprint, code_fingerprint("models"), repr(plan))
+    digest = fingerprint_of(features_fingerprint, code_fingerprint(*DECIDING_CODE), repr(plan))
     return f"{as_of:%Y%m%d%H%M}-{digest[:8]}"

@@ -51,8 +51,13 @@ def _opened(settings: Settings) -> Stores:
     return Stores(
         settings=settings,
         database=database,
-        lake=EventLake(settings.lake_dir),
-        features=KairosFeatureStore(settings.home, database.url, settings.features_dir),
+        lake=EventLake(settings.lake_dir, memory_gb=settings.duckdb_memory_gb),
+        features=KairosFeatureStore(
+            settings.home,
+            database.url,
+            settings.features_dir,
+            duckdb_memory_gb=settings.duckdb_memory_gb,
+        ),
         registry=ModelRegistry(database, settings.models_dir),
         plans=PlanStore(database, kept_batches=settings.kept_batches),
         reports=ReportStore(database, settings.reports_dir),

@@ -180,11 +180,7 @@ def _start_server(programs: Path, data: Path, socket_dir: Path, account: Account
         if "shared memory block" not in _text(log):
             break
         time.sleep(0.2 * 2**attempt)  # the last sessions of a killed server are still ending
-    if "No space left on device" in _text(log):
-        raise KairosError(
-            f"the embedded PostgreSQL did not start: the disk of {data} is full; free some space, or set "
-            "KAIROS_HOME to a larger disk."
-        )
+    _check_disk(data)
     raise KairosError(
         f"the embedded PostgreSQL did not start: {_last_line(_text(log)) or 'no log'}; "
         f"see {log}, or set KAIROS_DATABASE_URL."
@@ -207,12 +203,26 @@ def _await_answer(data: Path, socket_dir: Path) -> None:
                 return
         except psycopg.OperationalError as error:  # still recovering after a crash
             if time.monotonic() > give_up:
+                _check_disk(data)
                 pid = postgres_watchdog.postmaster_pid(data)
                 raise KairosError(
                     f"the embedded PostgreSQL (process {pid}) does not answer: {_last_line(str(error))}; "
                     f"stop it (kill -INT {pid}) and run again, or see {data / 'server.log'}."
                 ) from None
             time.sleep(0.1)
+
+
+def _check_disk(data: Path) -> None:
+    """Nothing; the server that failed did not complain of a full disk.
+
+    Raises:
+        KairosError: It did.
+    """
+    if "No space left on device" in _text(data / "server.log"):
+        raise KairosError(
+            f"the embedded PostgreSQL finds the disk of {data} full; free some space, or set KAIROS_HOME to "
+            "a larger disk."
+        )
 
 
 def _socket_dir(folder: Path, account: Account) -> Path:

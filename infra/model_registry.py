@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from features.errors import KairosError, UsageError
+from features.errors import RefusedError, UsageError
 from infra.database import Database
 from infra.tables import gate_decision, model_alias, model_version, promotion_event
 
@@ -138,11 +138,11 @@ class ModelRegistry:
         """The version that was champion before the present one, for rollback.
 
         Raises:
-            KairosError: There was none.
+            RefusedError: There was none.
         """
         events = self.promotions("champion")
         if not events or events[0].from_version is None:
-            raise KairosError(
+            raise RefusedError(
                 "no earlier champion to go back to; promote a version with kairos model promote."
             )
         return events[0].from_version

@@ -28,7 +28,7 @@ from features.errors import KairosError, RefusedError
 from infra.database import Database
 from infra.plan_content import PlanContent, PlanFrames, canonical_content
 from infra.plan_partitions import await_readers, drop_partitions, has_partitions, load_partitions
-from infra.tables import push_batch, push_plan_item, push_plan_live, suppression
+from infra.tables import push_batch, push_plan, push_plan_item, push_plan_live, suppression
 
 _PLANNER_LOCK = 0x706C616E  # "plan": first half of the advisory lock, the date is the second
 _LOCK_WAIT_SECONDS = 2.0  # a killed planner's session needs a moment to notice
@@ -174,6 +174,25 @@ class PlanStore:
         if before is not None:
             query = query.where(plan.plan_date < before)
         return self._frame(query.order_by(plan.user_id, plan.send_at, plan.push_id))
+
+    def pushes_already_due(self, plan_date: date, as_of: datetime) -> pd.DataFrame:
+        """This day's pushes that an earlier plan of it had due before `as_of`, one row a push.
+
+        A replan during the day must not push again whom the gateway has pushed this morning. A push that a
+        replan withdrew before it was due counts too: rather silent once than sent twice. Batches made at
+        `as_of` itself do not count, so that a rerun plans alike.
+
+        Returns:
+            (push_id, user_id, send_at, channel).
+        """
+        query = (
+            select(push_plan.c.push_id, push_plan.c.user_id, push_plan.c.send_at, push_plan.c.channel)
+            .join(push_batch, push_batch.c.batch_id == push_plan.c.batch_id)
+            .where(push_batch.c.plan_date == plan_date, push_batch.c.as_of < as_of)
+            .where(push_batch.c.status.in_(("live", "superseded")), push_plan.c.send_at < as_of)
+            .distinct()
+        )
+        return self._frame(query.order_by(push_plan.c.user_id, push_plan.c.send_at, push_plan.c.push_id))
 
     def _frame(self, query: Select[Any]) -> pd.DataFrame:
         with self._database.transaction() as connection:

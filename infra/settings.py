@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     train_weeks: int = Field(4, ge=1, description="Weeks of past baskets the ranker learns from.")
     validation_weeks: int = Field(1, ge=1, description="Weeks after them that stop and calibrate it.")
     test_weeks: int = Field(2, ge=1, description="Newest weeks, on which it is judged against baselines.")
+    min_basket_items: int = Field(3, ge=1, description="Items a basket needs to be learnt from.")
+    min_earlier_baskets: int = Field(5, ge=0, description="Baskets a user needs before one counts.")
     min_item_users: int = Field(30, ge=1, description="Buyers an item needs before it is recommended.")
     slots_considered: int = Field(2, ge=1, le=6, description="Likeliest slots ranked for each user.")
     threads: int = Field(2, ge=1, description="CPU threads of model training and scoring.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pandas as pd
 
@@ -77,8 +78,9 @@ def eligible_items(
     found = listed.merge(buyers[buyers >= params.min_users], left_on="item_id", right_index=True)
     if found.empty:
         raise UsageError(
-            f"no item was bought by min_users == {params.min_users} users before epoch second "
-            f"{as_of_epoch_seconds}; lower min_users or load more history."
+            f"no item was bought by min_users == {params.min_users} users before "
+            f"{datetime.fromtimestamp(as_of_epoch_seconds, UTC):%Y-%m-%d %H:%M} UTC; lower min_users "
+            "(KAIROS_MIN_ITEM_USERS) or load more history."
         )
     return found.sort_values("item_id", ignore_index=True)
 

@@ -146,7 +146,7 @@ def build_queries(
         raise UsageError(
             f"no basket of the {params.weeks} weeks before {as_of:%Y-%m-%d} has min_items == "
             f"{params.min_items} and min_earlier_baskets == {params.min_earlier_baskets}; load more history "
-            "or lower them."
+            "or lower them (KAIROS_MIN_BASKET_ITEMS, KAIROS_MIN_EARLIER_BASKETS)."
         )
     order = np.flatnonzero(asked)
     order = order[np.lexsort((order, user[order], day[order]))]

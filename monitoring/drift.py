@@ -1,4 +1,4 @@
-"""Drift: does what the model scores today still look like what it learned from?
+"""Drift: does what the model scores today still look like what it scored when it was made?
 
 Named columns only, each with a method and thresholds of its own: an effect size, never a p-value, because
 with enough rows every difference is significant. Thresholds do not transfer between methods.
@@ -165,7 +165,7 @@ def drift_report(
     columns has drifted, 'warn' when any column has drifted, else 'pass'.
 
     Args:
-        reference: What the model learned from.
+        reference: What the model scored when it was made.
         current: What it scores now.
         checks: Which columns, how, and with which limits.
         sample_rows: Rows drawn from each frame for Evidently; null shares use all rows.

@@ -44,7 +44,7 @@ def user_facts(
 
     Returns:
         (user_id, push_consent, timezone, timezone_known, quiet_start and quiet_end in minutes of the day,
-        cap, pushes_that_day, region).
+        min_window_minutes, cap, pushes_that_day, region).
     """
     zone_named(params.default_timezone)
     rows = users.drop_duplicates("user_id").set_index("user_id").reindex(user_ids)
@@ -65,6 +65,7 @@ def user_facts(
             "timezone_known": known,
             "quiet_start": np.where(own, start, _minute(params.default_quiet_start)).astype(np.int64),
             "quiet_end": np.where(own, end, _minute(params.default_quiet_end)).astype(np.int64),
+            "min_window_minutes": params.min_window_minutes,
             "cap": allowed.clip(0, params.max_per_day).to_numpy(dtype=np.int64),
             "region": filled_part(column("region")).to_numpy(),
         }
@@ -112,16 +113,18 @@ def slot_facts(
         sent: From `push_times`.
 
     Returns:
-        ... plus send_epoch_seconds (nan when the whole slot is quiet), expires_epoch_seconds,
+        ... plus send_epoch_seconds and expires_epoch_seconds (nan where quiet hours leave no send window),
         as_of_epoch_seconds, hours_to_nearest_push (nan without any).
     """
     own = users.iloc[slots["user_code"].to_numpy()].reset_index(drop=True)
     facts = pd.concat([slots.reset_index(drop=True), own.drop(columns="push_consent")], axis=1)
-    kinds = facts[["slot", "timezone", "quiet_start", "quiet_end"]]
+    kinds = facts[["slot", "timezone", "quiet_start", "quiet_end", "min_window_minutes"]]
     kind = kinds.groupby(list(kinds), sort=False).ngroup().to_numpy()
     distinct = kinds.iloc[np.unique(kind, return_index=True)[1]]
     windows = [send_window(plan_date, *row) for row in distinct.itertuples(index=False, name=None)]
-    bounds = np.array(windows, dtype=float).reshape(len(windows), 2)[kind]
+    bounds = np.array([window or (np.nan, np.nan) for window in windows], dtype=float).reshape(
+        len(windows), 2
+    )[kind]
     facts["send_epoch_seconds"], facts["expires_epoch_seconds"] = bounds[:, 0], bounds[:, 1]
     facts["as_of_epoch_seconds"] = as_of.timestamp()
     facts["hours_to_nearest_push"] = hours_to_nearest(

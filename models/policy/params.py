@@ -15,7 +15,7 @@ class PolicyParams:
         default_timezone: IANA zone of users whose own is missing or unknown.
         default_quiet_start, default_quiet_end: Local 'HH:MM'; for users without both of their own. A window
             whose end is before its start wraps midnight; equal ends mean no quiet hours.
-        min_window_minutes: A slot is dropped when quiet hours leave less of it than this.
+        min_window_minutes: A slot is dropped when quiet hours leave no unbroken run of it this long.
         default_max_per_day: Pushes a local day for users who named no number.
         max_per_day: Never more than this, whatever the user allows.
         min_gap_hours: Hours between two pushes to one user.

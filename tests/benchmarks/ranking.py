@@ -1,7 +1,8 @@
 """The ranking benchmark: Kairos beside its peers on the source in effect, and what each kind of context adds.
 
-Eight weeks train, two validate, four test, counted back from the cut-off, as the protocol says. Prints a
-table and writes `KAIROS_HOME/bench/ranking.json`. Run it with `make bench-ranking`.
+The peers are those of `models.baselines`, with the hyper-parameters stated there. Eight weeks train, two
+validate, four test, counted back from the cut-off. Prints a table and writes
+`KAIROS_HOME/bench/ranking.json`. Run it with `make bench-ranking`.
 """
 
 from __future__ import annotations

@@ -209,6 +209,19 @@ def test_another_model_with_the_same_content_is_another_batch(database):
     assert second.batch_id != first.batch_id
 
 
+def test_a_replan_knows_the_pushes_that_were_already_due(database):
+    store = PlanStore(database)
+    store.publish(small_plan(), **PUBLICATION)
+    due = datetime(2017, 12, 4, 15, tzinfo=UTC)  # when every push of the small plan is sent
+    assert store.pushes_already_due(PLAN_DATE, due).empty
+    assert store.pushes_already_due(PLAN_DATE, PUBLICATION["as_of"]).empty, "a rerun does not count itself"
+    later = due + timedelta(hours=1)
+    assert len(store.pushes_already_due(PLAN_DATE, later)) == 20
+    store.publish(small_plan(users=3, score=0.9), **(PUBLICATION | {"as_of": later}))
+    assert len(store.pushes_already_due(PLAN_DATE, later)) == 20, "superseded, and sent all the same"
+    assert store.pushes_already_due(PLAN_DATE - timedelta(days=1), later).empty
+
+
 def test_dates_do_not_disturb_each_other(database):
     store = PlanStore(database)
     store.publish(small_plan(), **PUBLICATION)

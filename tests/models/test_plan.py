@@ -172,6 +172,15 @@ def test_quiet_hours_move_the_send_time_within_the_slot():
     assert own.pushes["send_at"].iloc[0] == pd.Timestamp("2017-12-04T11:00Z")
 
 
+def test_a_push_expires_when_quiet_hours_begin():
+    scored = scored_frame(slots=("evening",))
+    push = plan_of(scored, users=users_frame(quiet_start="19:00", quiet_end="08:00")).pushes.iloc[0]
+    assert push["send_at"] == pd.Timestamp("2017-12-04T22:00Z")
+    assert push["expires_at"] == pd.Timestamp("2017-12-05T00:00Z")  # 19:00 local, not the slot's 21:00
+    short = plan_of(scored, users=users_frame(quiet_start="17:20", quiet_end="20:45"))
+    assert short.pushes.empty and rules_of(short) == {"quiet_hours"}
+
+
 def test_gap_counts_pushes_but_not_mail():
     scored = scored_frame(slots=("morning",))
     sent = pd.Timestamp("2017-12-04T02:00Z")  # 11 hours before 08:00 local
@@ -368,7 +377,10 @@ def test_policy_holds_for_any_market(market):
         )
         if start is None or end is None:
             start, end = 21 * 60, 8 * 60
-        assert not in_quiet_window(np.array([local.hour * 60 + local.minute]), start, end)[0]
+        valid = pd.date_range(push.send_at, push.expires_at, freq="min", inclusive="left")
+        valid = valid.tz_convert(push.timezone)
+        minutes = np.asarray(valid.hour * 60 + valid.minute, dtype=np.int64)
+        assert len(valid) >= params.min_window_minutes and not in_quiet_window(minutes, start, end).any()
         others = [
             *context.pushes.loc[context.pushes["user_id"] == push.user_id, "sent_at"],
             *pushes.loc[(pushes["user_id"] == push.user_id) & (pushes["push_id"] != push.push_id), "send_at"],

@@ -34,29 +34,68 @@ def test_a_window_holds_what_walking_from_its_start_reaches(minute, start, end):
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(sorted(known_timezones())), DAYS, st.sampled_from(DAYPARTS), MINUTES, MINUTES)
-def test_no_send_time_lies_in_quiet_hours_on_any_clock(zone, day, slot, start, end):
-    send, ends = send_window(day, slot, zone, start, end)
-    opens = slot_send_at(day, slot, zone)
-    assert ends == slot_ends_at(day, slot, zone).timestamp()
-    instants = np.arange(int(opens.timestamp()), ends, 60)
-    local = [datetime.fromtimestamp(int(instant), ZoneInfo(zone)) for instant in instants]
+def test_no_minute_of_a_send_window_is_quiet_on_any_clock(zone, day, slot, start, end):
+    assert_first_lasting_run(zone, day, slot, start, end, 30)
+
+
+CLOCK_CHANGES = st.sampled_from(
+    [
+        ("America/New_York", date(2017, 3, 12)),
+        ("America/New_York", date(2017, 11, 5)),
+        ("America/Sao_Paulo", date(2017, 10, 15)),  # midnight is skipped
+        ("Atlantic/Azores", date(2017, 10, 28)),  # the fold reaches back over midnight
+        ("Australia/Lord_Howe", date(2017, 4, 2)),  # half an hour
+        ("Pacific/Apia", date(2011, 12, 30)),  # no such day
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(CLOCK_CHANGES, st.sampled_from(["night", "late"]), MINUTES, MINUTES, st.integers(1, 400))
+def test_no_minute_of_a_send_window_is_quiet_on_days_clocks_change(change, slot, start, end, least):
+    assert_first_lasting_run(*change, slot, start, end, least)
+
+
+def assert_first_lasting_run(zone: str, day: date, slot: str, start: int, end: int, least: int) -> None:
+    opens, closes = (int(at(day, slot, zone).timestamp()) for at in (slot_send_at, slot_ends_at))
+    local = [datetime.fromtimestamp(instant, ZoneInfo(zone)) for instant in range(opens, closes, 60)]
     minutes = np.array([moment.hour * 60 + moment.minute for moment in local], dtype=np.int64)
-    loud = ~in_quiet_window(minutes, start, end)
-    if send is None:
-        assert not loud.any()
+    loud = "".join("x" if quiet else "." for quiet in in_quiet_window(minutes, start, end))
+    window = send_window(day, slot, zone, start, end, least)
+    if window is None:
+        assert "." * least not in loud
     else:
-        assert opens.timestamp() <= send < ends and loud[(send - instants[0]) // 60]
-        assert not loud[: (send - instants[0]) // 60].any()  # and none earlier would have done
+        first, last = ((bound - opens) // 60 for bound in window)
+        assert first >= 0 and last <= len(loud) and last - first >= least
+        assert set(loud[first:last]) == {"."}
+        assert first == loud.index("." * least)  # none earlier would have done
+        assert last == len(loud) or loud[last] == "x"  # and none of it is given away
 
 
-def test_a_gap_and_a_fold_in_new_york():
-    def local(day: date, slot: str, start: str, end: str) -> str:
+def test_gaps_and_folds_in_new_york():
+    def local(day: date, slot: str, start: str, end: str) -> list[str]:
         zone = "America/New_York"
-        send, _ = send_window(day, slot, zone, minute_of_day(start), minute_of_day(end))
-        return pd.Timestamp(send, unit="s", tz=zone).isoformat()
+        window = send_window(day, slot, zone, minute_of_day(start), minute_of_day(end), 30)
+        return [pd.Timestamp(bound, unit="s", tz=zone).isoformat()[11:] for bound in window]
 
-    assert local(date(2017, 3, 12), "night", "22:00", "02:15") == "2017-03-12T03:00:00-04:00"
-    assert local(date(2017, 11, 5), "night", "22:00", "01:30") == "2017-11-05T01:30:00-04:00"
+    gap, fold = date(2017, 3, 12), date(2017, 11, 5)
+    assert local(gap, "night", "22:00", "02:15") == ["03:00:00-04:00", "06:00:00-04:00"]
+    assert local(gap, "night", "02:15", "02:45") == ["00:00:00-05:00", "06:00:00-04:00"]  # never shown
+    assert local(fold, "night", "22:00", "01:30") == ["01:30:00-04:00", "01:00:00-05:00"]  # 01:00 comes again
+
+
+def test_a_send_window_ends_where_quiet_hours_begin():
+    def local(start: str, end: str, least: int = 30) -> list[str] | None:
+        window = send_window(
+            date(2017, 12, 4), "evening", "UTC", minute_of_day(start), minute_of_day(end), least
+        )
+        return window and [pd.Timestamp(bound, unit="s").strftime("%H:%M") for bound in window]
+
+    assert local("20:00", "08:00") == ["17:00", "20:00"]
+    assert local("17:20", "18:00") == ["18:00", "21:00"]  # the first 20 minutes are too few
+    assert local("17:30", "18:00") == ["17:00", "17:30"]
+    assert local("17:29", "20:31") is None  # 29 minutes on either side are not 58 in a row
+    assert local("09:00", "09:00", 240) == ["17:00", "21:00"] and local("09:00", "09:00", 241) is None
 
 
 def test_too_little_of_a_slot_is_none():
@@ -75,7 +114,7 @@ def test_too_little_of_a_slot_is_none():
     assert kept.tolist() == [True, False, False]
     rows = ledger_rows(QUIET_HOURS, slots[~kept], params)
     assert list(rows.columns) == list(SUPPRESSION_COLUMNS) and rows["item_id"].isna().all()
-    assert rows["detail"][0] == "quiet 21:00-08:00 local leaves less than 30 minutes of the morning"
+    assert rows["detail"][0] == "quiet 21:00-08:00 local leaves less than 30 unbroken minutes of the morning"
 
 
 def test_rule_names_are_those_of_the_contract_and_files_and_rules_match():

@@ -1,0 +1,48 @@
+"""Which slots of a day can still reach a user: what to rank, before there is anything to push."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import numpy as np
+import pandas as pd
+
+from features.calendar import DAYPARTS
+from models.policy.expired import EXPIRED
+from models.policy.facts import PolicyContext, slot_facts, user_facts
+from models.policy.params import PolicyParams
+from models.policy.quiet_hours import QUIET_HOURS
+from models.policy.rule import kept_by
+
+
+def open_slots(users: pd.DataFrame, params: PolicyParams, plan_date: date, as_of: datetime) -> pd.DataFrame:
+    """The slots whose send window on the user's local `plan_date` begins at or after `as_of`.
+
+    Exactly those that the plan's rules quiet_hours and expired let through; no other rule is asked.
+
+    Args:
+        users: (user_id, timezone, quiet_start, quiet_end) as in USERS; nulls take the defaults of `params`.
+        as_of: Knowledge cut-off, UTC.
+
+    Returns:
+        (user_id, slot), one row an open slot, by user in the order of `users`, then by time of day.
+
+    Examples:
+        >>> names = ["user_id", "timezone", "quiet_start", "quiet_end"]
+        >>> users = pd.DataFrame([("u1", "UTC", None, None)], columns=names)
+        >>> noon = pd.Timestamp("2017-12-04T12:00Z")
+        >>> open_slots(users, PolicyParams(), date(2017, 12, 4), noon)["slot"].tolist()
+        ['afternoon', 'evening']
+    """
+    nothing = pd.DataFrame()
+    context = PolicyContext(as_of, items=nothing, purchases=nothing, pushes=nothing)
+    people = user_facts(users, pd.Index(users["user_id"].unique()), context, params, plan_date)
+    grid = pd.DataFrame(
+        {
+            "user_code": np.repeat(np.arange(len(people)), len(DAYPARTS)),
+            "slot": np.tile(np.array(DAYPARTS, dtype=object), len(people)),
+        }
+    )
+    facts = slot_facts(grid, people, np.zeros(0, dtype=np.int64), as_of, plan_date)
+    is_open = kept_by(QUIET_HOURS, facts, params) & kept_by(EXPIRED, facts, params)
+    return facts.loc[is_open, ["user_id", "slot"]].reset_index(drop=True)
