@@ -43,9 +43,7 @@ def cycle(as_of: datetime | None = None, plan_date: date | None = None) -> Cycle
         version = train(as_of=as_of)
         monitor(as_of=as_of, plan_date=plan_date, version=version)
         health = health_of(stores, version, as_of, plan_date)
-        verdict = ask_gate(
-            version, as_of, health.quality, health.quality_detail, health.drift, health.drift_columns
-        )
+        verdict = ask_gate(version, as_of, health)
         batch = None if stores.registry.champion() is None else score(as_of=as_of, plan_date=plan_date)
     summary = read_outcome(stores, verdict, health, batch, as_of, plan_date)
     create_markdown_artifact(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.gate import GateVerdict
+from flows.gate import GateVerdict, Health
 from flows.model_files import read_evaluation
 from flows.model_version import OURS
 from flows.monitor import drift_subject
@@ -28,34 +27,19 @@ _SILENT = """
 """
 
 
-@dataclass(frozen=True)
-class Health:
-    """The newest verdicts on data and drift.
-
-    Attributes:
-        quality, drift: 'pass', 'warn' or 'fail'.
-        quality_detail: The worst measures in words; '' when all pass.
-        drift_columns: What failed or moved, with its numbers.
-        report: The drift report's page.
-    """
-
-    quality: str
-    quality_detail: str
-    drift: str
-    drift_columns: tuple[str, ...]
-    report: Path
-
-
 def health_of(stores: Stores, version: str, as_of: datetime, plan_date: date) -> Health:
     """The verdicts that `monitor` wrote on this data and on this version's scores."""
     quality = stores.reports.latest_quality(subject=quality_subject(stores, as_of))
     drift = stores.reports.latest_drift(subject=drift_subject(stores, version, as_of, plan_date))
+    pages = [row["report"] for row in drift if row["report"] is not None]
     return Health(
         quality=_worst(quality),
         quality_detail="; ".join(_measure_words(row) for row in quality if row["verdict"] != "ok"),
-        drift=str(drift[0]["details"].get("report_verdict", _worst(drift))),
+        quality_as_of=quality[0]["as_of"] if quality else None,
+        drift=drift[0]["details"].get("report_verdict", _worst(drift)) if drift else None,
         drift_columns=tuple(_measure_words(row) for row in drift if row["verdict"] != "ok"),
-        report=Path(drift[0]["report"]),
+        drift_as_of=drift[0]["as_of"] if drift else None,
+        report=Path(pages[0]) if pages else None,
     )
 
 
@@ -114,7 +98,10 @@ def evaluation_words(evaluation: Mapping[str, Any]) -> str:
     )
 
 
-def _worst(rows: Sequence[Mapping[str, Any]]) -> str:
+def _worst(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The worst verdict; None when nothing was measured."""
+    if not rows:
+        return None
     found = {row["verdict"] for row in rows}
     return FAIL if "fail" in found else WARN if "warn" in found else PASS
 
@@ -128,6 +115,8 @@ def _measure_words(row: Mapping[str, Any]) -> str:
 
 
 def _drift_words(health: Health) -> str:
+    if health.drift is None:
+        return "not measured"
     moved = "; ".join(health.drift_columns[:3])
     more = f" and {len(health.drift_columns) - 3} more" if len(health.drift_columns) > 3 else ""
     return (

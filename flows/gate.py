@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -13,10 +15,34 @@ from prefect.cache_policies import NO_CACHE
 from flows.model_files import read_evaluation
 from flows.model_version import CHAMPION, OURS
 from flows.progress import step
-from flows.wiring import Stores, open_stores
+from flows.wiring import open_stores
+from infra.model_registry import PromotionEvent
 from models.gate import Comparison, GateEvidence, decide_gate
 
 METRIC = "ndcg@10"
+GATE = "gate"
+"""Who moved an alias, when it was no person."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """The newest verdicts on data and drift.
+
+    Attributes:
+        quality, drift: 'pass', 'warn' or 'fail'; None when not measured.
+        quality_detail: The worst measures in words; '' when all pass.
+        drift_columns: What failed or moved, with its numbers.
+        quality_as_of, drift_as_of: What each measurement knew; None when not measured.
+        report: The drift report's page.
+    """
+
+    quality: str | None = None
+    quality_detail: str = ""
+    quality_as_of: datetime | None = None
+    drift: str | None = None
+    drift_columns: tuple[str, ...] = ()
+    drift_as_of: datetime | None = None
+    report: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -33,21 +59,13 @@ class GateVerdict:
 
 
 @task(name="gate", task_run_name="gate {version}", cache_policy=NO_CACHE)
-def ask_gate(
-    version: str,
-    as_of: datetime,
-    quality: str,
-    quality_detail: str,
-    drift: str,
-    drift_columns: tuple[str, ...],
-) -> GateVerdict:
+def ask_gate(version: str, as_of: datetime, health: Health) -> GateVerdict:
     """The recorded decision on `version`; a yes has made it champion. A champion is not asked again.
 
     Args:
         version: The challenger.
         as_of: The moment of the decision, as data knows it.
-        quality: Verdict of the data it was built from, with one clause of detail.
-        drift: Verdict of its scored candidates, with the columns that failed.
+        health: Verdicts on the data it was built from and on its scored candidates.
     """
     stores = open_stores()
     with step("gate") as current:
@@ -56,11 +74,19 @@ def ask_gate(
             current.skip(f"unchanged: {version} is champion")
             verdict = GateVerdict(version, True, tuple(known["reasons"]))
         else:
-            evidence = gate_evidence(stores, version, as_of, quality, quality_detail, drift, drift_columns)
+            evidence = gate_evidence(
+                version,
+                as_of,
+                health,
+                evaluation=read_evaluation(stores.registry.version_dir(version)),
+                trained_as_of=datetime.fromisoformat(stores.registry.read(version).lineage["as_of"]),
+                champion=stores.registry.champion(),
+                moves=stores.registry.promotions("champion"),
+            )
             decision = decide_gate(evidence)
             stores.registry.record_gate(version, decision.promote, list(decision.reasons), decision.evidence)
             if decision.promote:
-                stores.registry.move_alias("champion", version, "gate", "; ".join(decision.reasons))
+                stores.registry.move_alias("champion", version, GATE, "; ".join(decision.reasons))
             current.say(f"{'yes' if decision.promote else 'no'}: {decision.reasons[0]}")
             verdict = GateVerdict(version, decision.promote, decision.reasons)
     create_markdown_artifact(gate_markdown(verdict), key="gate", description=f"The gate on {version}")
@@ -68,43 +94,63 @@ def ask_gate(
 
 
 def gate_evidence(
-    stores: Stores,
     version: str,
     as_of: datetime,
-    quality: str,
-    quality_detail: str,
-    drift: str,
-    drift_columns: tuple[str, ...],
+    health: Health,
+    *,
+    evaluation: Mapping[str, Any],
+    trained_as_of: datetime,
+    champion: str | None,
+    moves: Sequence[PromotionEvent] = (),
 ) -> GateEvidence:
-    """Everything known of the challenger; ages count in the data's time, so that a replay decides alike."""
-    evaluation = read_evaluation(stores.registry.version_dir(version))
-    trained = datetime.fromisoformat(stores.registry.read(version).lineage["as_of"])
-    champion = stores.registry.champion()
+    """Everything known of the challenger; ages count in the data's time, so that a replay decides alike.
+
+    Args:
+        version: The challenger.
+        as_of: The moment of the decision.
+        health: Verdicts on data and drift.
+        evaluation: What `judge` measured of it; a comparison with a champion of the past counts as none.
+        trained_as_of: The cut-off of what it learnt from.
+        champion: The version that plans now.
+        moves: Every move of the alias champion, newest first.
+    """
     comparisons = {
         row["baseline"]: _comparison(evaluation, row)
         for row in evaluation["differences"]
         if row["model"] == OURS
     }
     against_champion = comparisons.pop(CHAMPION, None)
+    dated = {"evaluation": trained_as_of, "quality": health.quality_as_of, "drift": health.drift_as_of}
     return GateEvidence(
         subject=version,
         metric=METRIC,
         baselines=tuple(comparisons.values()),
+        n_queries=evaluation["n_queries"],
+        n_users=evaluation["n_users"],
         champion_version=None if champion == version else champion,
-        champion=against_champion,
-        quality=quality,
-        quality_detail=quality_detail,
-        drift=drift,
-        drift_columns=drift_columns,
+        champion=against_champion if evaluation.get("champion_version") == champion else None,
+        rolled_back=_rolled_back(version, moves),
+        quality=health.quality,
+        quality_detail=health.quality_detail,
+        drift=health.drift,
+        drift_columns=health.drift_columns,
         age_hours={
-            "evaluation": (as_of - trained).total_seconds() / 3600.0,
-            "quality": 0.0,
-            "drift": 0.0,
+            name: (as_of - known).total_seconds() / 3600.0
+            for name, known in dated.items()
+            if known is not None
         },
     )
 
 
-def _comparison(evaluation: dict[str, Any], row: dict[str, Any]) -> Comparison:
+def _rolled_back(version: str, moves: Sequence[PromotionEvent]) -> str | None:
+    """Who took the champion's place from `version`, and why, if the last to move it was a person."""
+    last = next((move for move in moves if version in (move.from_version, move.to_version)), None)
+    if last is None or last.from_version != version or last.who == GATE:
+        return None
+    return f"{last.who} ({last.why})"
+
+
+def _comparison(evaluation: Mapping[str, Any], row: Mapping[str, Any]) -> Comparison:
     return Comparison(
         row["baseline"],
         evaluation["models"][OURS][METRIC]["mean"],

@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.tables import TIMING
 from flows.day_scores import score_day
-from flows.model_files import read_ranker
+from flows.model_files import read_evaluation, read_ranker
 from flows.moments import local_date
 from flows.progress import step
 from flows.ranking_rows import ranking_rows, ranking_set
@@ -18,6 +18,7 @@ from flows.timing_frame import timing_frame
 from flows.training_data import TrainingData
 from flows.training_plan import TrainingPlan
 from flows.wiring import Stores
+from infra.model_registry import ModelRegistry
 from models.baselines import rank_baselines
 from models.evaluation import evaluate, ranked_items
 from models.queries import QuerySet
@@ -86,11 +87,9 @@ def judge(
     """The ranking metrics of the test weeks beside the peers and, where comparable, the champion."""
     test = queries.of_split("test")
     rankers = {OURS: ranker}
-    champion = stores.registry.champion()
-    if champion is not None and champion != version:
-        live = read_ranker(stores.registry.version_dir(champion))
-        if set(live.features) <= set(ranker.features):
-            rankers[CHAMPION] = live
+    champion = opponent(stores.registry, version, ranker)
+    if champion is not None:
+        rankers[CHAMPION] = champion[1]
     with step("  judge") as current:
         kept: dict[str, list[pd.DataFrame]] = {name: [] for name in rankers}
         covered = 0.0
@@ -116,6 +115,7 @@ def judge(
         report = evaluate(rankings, test.queries, test.truth, data.log.items, names, plan.evaluation)
         current.say(f"NDCG@10 {report.models[OURS]['ndcg@10'].mean:.4f} over {report.n_queries:,} baskets")
     return report.to_dict() | {
+        "champion_version": None if champion is None else champion[0],
         "candidate_recall": covered / len(test.truth),
         "weeks": {
             "train": plan.queries.train_weeks,
@@ -123,6 +123,24 @@ def judge(
             "test": plan.queries.test_weeks,
         },
     }
+
+
+def opponent(registry: ModelRegistry, version: str, ranker: Ranker) -> tuple[str, Ranker] | None:
+    """The champion and its ranker; None if there is none, it is `version`, or it needs other features."""
+    champion = registry.champion()
+    if champion is None or champion == version:
+        return None
+    live = read_ranker(registry.version_dir(champion))
+    return (champion, live) if set(live.features) <= set(ranker.features) else None
+
+
+def is_judged(registry: ModelRegistry, version: str) -> bool:
+    """Whether the version's evaluation compares it with the present champion, as far as the two compare."""
+    folder = registry.version_dir(version)
+    champion = registry.champion()
+    if champion in (None, version, read_evaluation(folder).get("champion_version")):
+        return True
+    return opponent(registry, version, read_ranker(folder)) is None
 
 
 def drift_reference(

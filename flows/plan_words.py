@@ -28,6 +28,9 @@ RULE_WORDS = {
 _LEDGER_LINES = 8
 
 
+_WHEN = {"night": "at night", "midday": "at midday", "late": "late in the evening"}
+
+
 @dataclass(frozen=True)
 class UserPlan:
     """One user's day.
@@ -81,10 +84,11 @@ def _push_lines(plan: UserPlan, push: Mapping[Hashable, Any]) -> list[str]:
 
 def _ledger_in_words(plan: UserPlan, limit: int) -> list[str]:
     lines = []
-    for row in plan.suppressions.to_dict("records"):
+    # What stopped a whole push says more than what kept one item out of it.
+    for row in sorted(plan.suppressions.to_dict("records"), key=lambda row: _given(row.get("item_id"))):
         slot, item = row.get("slot"), row.get("item_id")
         what = plan.titles.get(str(item), str(item)) if _given(item) else "any push"
-        when = f" in the {slot}" if _given(slot) else ""
+        when = f" {_WHEN.get(str(slot), f'in the {slot}')}" if _given(slot) else ""
         rule = str(row["rule"])
         lines.append(f"  not {what}{when}: {RULE_WORDS.get(rule, rule)} ({row['detail']})")
     shown = lines[:limit]

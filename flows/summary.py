@@ -44,7 +44,7 @@ class CycleSummary:
         evaluated_on: What the metrics are over, in words.
         promote: The gate's answer, with its reasons.
         drift: The drift verdict in words.
-        report: The drift report's page.
+        report: The drift report's page; None when drift was not measured.
         batch_id: The live batch; None without a champion.
         pushes, users, silent_users: What it holds.
         changed: False when exactly this batch was live already.
@@ -60,7 +60,7 @@ class CycleSummary:
     promote: bool
     reasons: tuple[str, ...]
     drift: str
-    report: Path
+    report: Path | None
     batch_id: str | None
     pushes: int
     users: int
@@ -85,7 +85,7 @@ def render_summary(summary: CycleSummary) -> RenderableType:
         *_section(f"How well it ranks ({summary.evaluated_on})", ranking_table(summary.ranking)),
         *_section("Gate", gate_text(summary)),
         *_section("Published", Text(_published_words(summary))),
-        *_section("Drift", Text(f"{summary.drift}\n{summary.report}")),
+        *_section("Drift", Text(f"{summary.drift}\n{summary.report or 'no report'}")),
         *_samples_section(summary.samples),
         *_section("Try next", Text("\n".join(next_commands(summary)))),
     )

@@ -18,7 +18,7 @@ from flows.model_files import (
     write_models,
     write_reference,
 )
-from flows.model_version import drift_reference, judge, make_ranker, make_timing
+from flows.model_version import drift_reference, is_judged, judge, make_ranker, make_timing
 from flows.progress import step
 from flows.run_name import run_name
 from flows.task_policy import check_deadline
@@ -46,7 +46,8 @@ def train(as_of: datetime | None = None) -> str:
         ensure_features(stores, as_of)
     with sole_writer(stores.settings), step("train") as current:
         folder = stores.registry.version_dir(version)
-        if folder.exists() and version in {known.version for known in stores.registry.list_versions()}:
+        known = folder.exists() and version in {one.version for one in stores.registry.list_versions()}
+        if known and is_judged(stores.registry, version):
             current.skip(f"unchanged: {version}")
         else:
             make_version(version, as_of)

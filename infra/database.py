@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from features.errors import KairosError, UsageError
 from infra.database_errors import database_error, place, primary_message, query_error
 from infra.settings import Settings
+from infra.shown_url import shown_url
 from infra.tables import BATCHES_SCHEMA, SCHEMA
 
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
@@ -38,7 +39,7 @@ class Database:
     url: str = field(repr=False)
 
     def __repr__(self) -> str:
-        return f"Database({self.engine.url.render_as_string(hide_password=True)})"
+        return f"Database({shown_url(self.engine.url)})"
 
     def close(self) -> None:
         """Nothing; gives all connections back."""

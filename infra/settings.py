@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_serializer
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from features.errors import UsageError
@@ -128,6 +128,10 @@ class Settings(BaseSettings):
         from pydantic_settings import TomlConfigSettingsSource
 
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=TOML_FILE)
+
+    @field_serializer("source")
+    def _masked_source(self, source: str) -> str:
+        return _shown("source", source)
 
     @property
     def lake_dir(self) -> Path:

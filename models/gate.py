@@ -21,10 +21,13 @@ class GateParams:
     Attributes:
         champion_margin: How much worse than the champion the interval may reach, in the metric's units.
         max_age_hours: Older evidence than this counts as none.
+        min_queries, min_users: An evaluation on fewer proves nothing.
     """
 
     champion_margin: float = 0.003
     max_age_hours: float = 48.0
+    min_queries: int = 100
+    min_users: int = 30
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,10 @@ class GateEvidence:
         subject: The challenger's version.
         metric: Such as 'ndcg@10'.
         baselines: One comparison a baseline; empty means that none was made.
+        n_queries, n_users: What the comparisons are over.
         champion_version: The live model; None when there is none.
         champion: The comparison with it.
+        rolled_back: Which person took it out of the champion's place, and why; None when nobody did.
         quality: 'pass', 'warn' or 'fail' of the data it was built from; None when unknown.
         quality_detail: One clause, with numbers.
         drift: Verdict of the scored frame against the model's reference; None when unknown.
@@ -69,8 +74,11 @@ class GateEvidence:
     subject: str
     metric: str
     baselines: tuple[Comparison, ...] = ()
+    n_queries: int = 0
+    n_users: int = 0
     champion_version: str | None = None
     champion: Comparison | None = None
+    rolled_back: str | None = None
     quality: str | None = None
     quality_detail: str = ""
     drift: str | None = None
@@ -93,13 +101,17 @@ def decide_gate(evidence: GateEvidence, params: GateParams | None = None) -> Gat
     Examples:
         >>> weak = Comparison("popularity", 0.250, 0.254, -0.006, -0.001)
         >>> ages = {"evaluation": 1.0, "quality": 1.0, "drift": 1.0}
-        >>> evidence = GateEvidence("m2", "ndcg@10", (weak,), quality="pass", drift="pass", age_hours=ages)
+        >>> evidence = GateEvidence(
+        ...     "m2", "ndcg@10", (weak,), 800, 90, quality="pass", drift="pass", age_hours=ages
+        ... )
         >>> decide_gate(evidence).reasons
         ('ndcg@10 0.250 < popularity 0.254 (95% CI -0.006..-0.001)',)
     """
     params = params or GateParams()
     blocks = (
+        *_overruled(evidence),
         *_missing(evidence),
+        *_thin(evidence, params),
         *_stale(evidence, params),
         *_unhealthy(evidence),
         *_behind_baselines(evidence),
@@ -107,6 +119,13 @@ def decide_gate(evidence: GateEvidence, params: GateParams | None = None) -> Gat
     )
     facts = {**asdict(evidence), "age_hours": dict(evidence.age_hours), "params": asdict(params)}
     return GateDecision(not blocks, blocks or _merits(evidence, params), facts)
+
+
+def _overruled(evidence: GateEvidence) -> list[str]:
+    if evidence.rolled_back is None:
+        return []
+    by_hand = "promote it by hand with kairos model promote --force"
+    return [f"rolled back by {evidence.rolled_back}; {by_hand}"]
 
 
 def _missing(evidence: GateEvidence) -> list[str]:
@@ -127,6 +146,18 @@ def _missing(evidence: GateEvidence) -> list[str]:
     if evidence.drift not in (PASS, WARN, FAIL):
         found.append("no drift verdict; run monitor")
     return found
+
+
+def _thin(evidence: GateEvidence, params: GateParams) -> list[str]:
+    counted = (
+        ("queries", evidence.n_queries, params.min_queries),
+        ("users", evidence.n_users, params.min_users),
+    )
+    return [
+        f"evaluated on {count:,} {name}, must be >= {floor:,}; judge it on more weeks or more data"
+        for name, count, floor in counted
+        if count < floor
+    ]
 
 
 def _stale(evidence: GateEvidence, params: GateParams) -> list[str]:

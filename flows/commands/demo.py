@@ -12,11 +12,13 @@ def demo() -> None:
     from flows.progress import showing_progress
     from flows.summary import CycleSummary, render_summary
     from infra.settings import load_settings
+    from infra.sources import open_source
 
     settings = load_settings()
     began = time.monotonic()
     shown = progress_console()
-    shown.print(f"Kairos on {settings.source}; everything it writes goes to {settings.home}", soft_wrap=True)
+    source = open_source(settings.source).name  # the setting itself may hold a password
+    shown.print(f"Kairos on {source}; everything it writes goes to {settings.home}", soft_wrap=True)
     with showing_progress(shown):
         summary = run_flow(settings, "flows.cycle.cycle")
     assert isinstance(summary, CycleSummary)

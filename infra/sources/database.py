@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from features.contracts import CONTRACTS
 from features.errors import KairosError, UsageError
+from infra.shown_url import shown_url
 
 _CHUNK_ROWS = 100_000
 _REQUIRED = ("events", "items")
@@ -38,7 +39,7 @@ class DatabaseSource:
                 "source sql: the URL is not one SQLAlchemy can open; write for example "
                 "sql:postgresql+psycopg://USER:PASSWORD@HOST/NAME and install the driver."
             ) from None
-        self.name = f"sql:{parsed.render_as_string(hide_password=True)}"
+        self.name = f"sql:{shown_url(parsed)}"
         self.default_timezone = default_timezone
 
     def fingerprint(self) -> str:

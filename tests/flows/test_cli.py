@@ -189,7 +189,7 @@ def test_registry_and_plan_after_a_cycle(first_cycle, capsys: pytest.CaptureFixt
     assert cli.run(["model", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["version"] == first_cycle.champion
     assert cli.run(["model", "promote", "nothing"]) == 2
-    assert cli.run(["model", "rollback"]) == 1
+    assert cli.run(["model", "rollback"]) == 3
     assert cli.run(["plan", "rollback", "--date", str(AS_OF)]) == 3
     capsys.readouterr()
     assert cli.run(["status", "--json"]) == 0

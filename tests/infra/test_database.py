@@ -135,6 +135,10 @@ def test_a_wrong_password_is_one_line_with_the_fix(database):
         with pytest.raises(UsageError, match="read-only"):
             right.read_only("CREATE TABLE kairos.mine (x int)")
         right.close()
+        in_query = guarded.update_query_dict({"password": "right", "passfile": "right"})
+        asked = connect(in_query.render_as_string(hide_password=False))
+        assert "right" not in repr(asked)
+        asked.close()
     finally:
         rules.write_text(before)
         with database.session() as session:

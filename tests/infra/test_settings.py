@@ -58,7 +58,8 @@ def test_every_spelling_of_a_postgres_url_is_understood(scheme: str, monkeypatch
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KAIROS_DATABASE_URL", URL)
     settings = load_settings(source="sql:postgresql://u:s3cret@h/d")
-    for shown in (repr(settings), str(settings), str(settings.effective())):
+    dumped = (str(settings.model_dump()), settings.model_dump_json())
+    for shown in (repr(settings), str(settings), str(settings.effective()), *dumped):
         assert "s3cret" not in shown
     rows = {row.name: row.value for row in settings.effective()}
     assert rows["database_url"] == "********"

@@ -189,6 +189,11 @@ def test_database_trouble_is_one_line_without_the_password(tmp_path: Path) -> No
     with pytest.raises(KairosError, match="cannot read events") as caught:
         lake_of(f"sql:{secret}", tmp_path)
     assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
+    hidden = "postgresql://kairos@127.0.0.1:1/shop?password=hunter2&sslpassword=hunter2&passfile=hunter2"
+    with pytest.raises(KairosError, match="cannot read events") as caught:
+        lake_of(f"sql:{hidden}", tmp_path)
+    assert "hunter2" not in str(caught.value)
+    assert open_source(f"sql:{hidden}").name == "sql:postgresql+psycopg://kairos@127.0.0.1:1/shop"
     for bad in ("sql:nonsense hunter2", "sql:oracle9://kairos:hunter2@db/shop"):
         with pytest.raises(UsageError, match="source sql: the URL") as caught:
             open_source(bad)

@@ -15,7 +15,7 @@ BEATS = (
     Comparison("popularity", 0.271, 0.113, 0.150, 0.166),
     Comparison("tifu_knn", 0.271, 0.254, 0.011, 0.023),
 )
-FIRST = GateEvidence("m1", "ndcg@10", BEATS, quality="pass", drift="pass", age_hours=FRESH)
+FIRST = GateEvidence("m1", "ndcg@10", BEATS, 800, 90, quality="pass", drift="pass", age_hours=FRESH)
 SECOND = replace(FIRST, champion_version="m0", champion=Comparison("m0", 0.271, 0.269, -0.001, 0.005))
 
 
@@ -65,6 +65,26 @@ TABLE = [
         replace(FIRST, baselines=(Comparison("popularity", 0.271, 0.113, -0.001, 0.3), BEATS[1])),
         True,
         "tifu_knn",
+    ),
+    (
+        "a person took it back",
+        replace(SECOND, rolled_back="ada (sold out of milk)"),
+        False,
+        "rolled back by ada (sold out of milk); promote it by hand with kairos model promote",
+    ),
+    ("just enough queries and users", replace(FIRST, n_queries=100, n_users=30), True, "no champion yet"),
+    (
+        "too few queries",
+        replace(FIRST, n_queries=99),
+        False,
+        "evaluated on 99 queries, must be >= 100",
+    ),
+    ("too few users", replace(FIRST, n_users=29), False, "evaluated on 29 users, must be >= 30"),
+    (
+        "nobody counted",
+        GateEvidence("m1", "ndcg@10", BEATS, quality="pass", drift="pass", age_hours=FRESH),
+        False,
+        "evaluated on 0 queries",
     ),
     ("no baselines", replace(FIRST, baselines=()), False, "no evaluation against baselines"),
     (
@@ -124,11 +144,12 @@ def test_every_block_is_told_at_once():
     assert len(decide_gate(bad).reasons) == 5
 
 
-def test_the_margin_and_the_age_are_parameters():
+def test_margin_age_and_counts_are_parameters():
     worse = against(0.268, 0.269, -0.004, 0.002)
     assert not decide_gate(worse).promote
     assert decide_gate(worse, GateParams(champion_margin=0.005)).promote
     assert not decide_gate(FIRST, GateParams(max_age_hours=1.5)).promote
+    assert not decide_gate(FIRST, GateParams(min_users=91)).promote
 
 
 def test_evidence_is_json_and_complete():
