@@ -47,8 +47,8 @@ def daypart_of_hour(hour: int) -> str:
 
 @lru_cache(maxsize=1)
 def known_timezones() -> frozenset[str]:
-    """Every IANA zone name that this machine can resolve."""
-    return frozenset(available_timezones())
+    """Every IANA zone name that this machine can resolve; 'localtime' names a machine, not a place."""
+    return frozenset(available_timezones() - {"localtime"})
 
 
 @lru_cache(maxsize=1024)
@@ -120,15 +120,18 @@ def utc_offsets(utc_seconds: NDArray[np.int64], timezone: str) -> NDArray[np.int
     first, last = (
         datetime.fromtimestamp(int(bound), UTC).year for bound in (utc_seconds.min(), utc_seconds.max())
     )
-    starts, offsets = _offset_changes(timezone, first, last)
+    starts, offsets = offset_changes(timezone, first, last)
     return offsets[np.searchsorted(starts, utc_seconds, side="right") - 1]
 
 
 @lru_cache(maxsize=4096)
-def _offset_changes(
+def offset_changes(
     timezone: str, first_year: int, last_year: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(UTC second from which an offset holds, the offset) over the years, found by probing and bisection."""
+    """(UTC seconds from which an offset holds, the offsets in seconds) over these years.
+
+    The first begins with the first year. Found by probing every day and bisection.
+    """
     zone = zone_named(timezone)
     begin = int(datetime(first_year, 1, 1, tzinfo=UTC).timestamp())
     end = int(datetime(last_year, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
@@ -214,22 +217,32 @@ def holiday_distance(
         ([4.0, 0.0], [2.0, 0.0])
     """
     days = np.asarray(days, dtype=np.int64)
-    unknown = np.full(len(days), np.nan)
     if len(days) == 0:
-        return unknown, unknown.copy()
+        return np.zeros(0), np.zeros(0)
     first, last = ((_EPOCH + timedelta(days=int(bound))).year for bound in (days.min(), days.max()))
-    known = _holidays(country, first - 1, last + 1)
-    if len(known) == 0:
-        return unknown, unknown.copy()
-    following = np.searchsorted(known, days, side="left")
-    preceding = np.searchsorted(known, days, side="right") - 1
-    to_next = np.where(following < len(known), known[np.minimum(following, len(known) - 1)] - days, np.nan)
-    since_last = np.where(preceding >= 0, days - known[np.maximum(preceding, 0)], np.nan)
+    return days_between_marks(days, public_holidays(country, first - 1, last + 1))
+
+
+def days_between_marks(
+    days: NDArray[np.int64], marks: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(days to the next mark, days since the last one) of each day; both 0 on a mark, nan beyond them.
+
+    Args:
+        days: In days since 1970-01-01, in any order.
+        marks: The same, sorted; none at all gives nan.
+    """
+    if len(marks) == 0:
+        return np.full(len(days), np.nan), np.full(len(days), np.nan)
+    following = np.searchsorted(marks, days, side="left")
+    preceding = np.searchsorted(marks, days, side="right") - 1
+    to_next = np.where(following < len(marks), marks[np.minimum(following, len(marks) - 1)] - days, np.nan)
+    since_last = np.where(preceding >= 0, days - marks[np.maximum(preceding, 0)], np.nan)
     return to_next, since_last
 
 
 @lru_cache(maxsize=256)
-def _holidays(country: str, first_year: int, last_year: int) -> NDArray[np.int64]:
+def public_holidays(country: str, first_year: int, last_year: int) -> NDArray[np.int64]:
     """Sorted local days of a country's public holidays; empty for an unknown country."""
     from holidays import country_holidays
 
@@ -238,3 +251,26 @@ def _holidays(country: str, first_year: int, last_year: int) -> NDArray[np.int64
     except NotImplementedError:
         return np.zeros(0, dtype=np.int64)
     return np.array(sorted((day - _EPOCH).days for day in found), dtype=np.int64)
+
+
+@lru_cache(maxsize=256)
+def weekend_of(country: str) -> frozenset[int]:
+    """Weekdays without work, 0 is Monday; Saturday and Sunday where the country is unknown."""
+    from holidays import country_holidays
+
+    try:
+        return frozenset(int(day) for day in country_holidays(country).weekend)
+    except NotImplementedError:
+        return frozenset({5, 6})
+
+
+@lru_cache(maxsize=1024)
+def is_known_country(country: str) -> bool:
+    """Whether `holidays` knows the ISO code."""
+    from holidays import country_holidays
+
+    try:
+        country_holidays(country)
+    except NotImplementedError:
+        return False
+    return True

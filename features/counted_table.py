@@ -1,4 +1,4 @@
-"""Most feature tables are session counts per key: this declares such a table in one call."""
+"""Most feature tables are running counts per key: this declares such a table in one call."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from datetime import datetime
 
 from duckdb import DuckDBPyRelation
 
-from features.counters import session_counts
-from features.table import FeatureColumn, FeatureTable
+from features.counters import GRID_SECONDS, Counts, count_changes
+from features.table import FeatureColumn, FeatureTable, Source
 
 
 def counted_table(
@@ -16,46 +16,98 @@ def counted_table(
     prefix: str,
     *,
     of: str,
+    source: Source = "item_visits",
+    recency: bool = True,
+    visits: bool = False,
     half_lives_days: tuple[int, ...] = (),
+    windows_hours: tuple[int, ...] = (),
     totals: tuple[str, ...] = (),
-    where: str = "available",
+    where: str = "TRUE",
+    grid_seconds: int = GRID_SECONDS,
+    online: bool = True,
+    max_age_hours: float | None = None,
 ) -> FeatureTable:
-    """A feature table of running session counts per `keys`, built by `features.counters`.
+    """A feature table of running counts per `keys`, built by `features.counters`.
 
     Args:
         name: The table's and Feast view's name.
         keys: Join keys.
         prefix: Put before every column, so that names are unique across tables.
         of: What a session with the key is, in words, for the columns' meanings.
-        half_lives_days: One decayed count each.
-        totals: Numeric interaction columns to sum.
-        where: SQL condition on interactions; by default what cannot be recommended is not counted.
+        source: Relation of `features.visits` to count: one row a session, a session and category, a session
+            and item, or a push event; each session counts once per key.
+        recency: Also the instants of the first and the last event.
+        visits: Also how many sessions began, unweighted, and when the last two did.
+        half_lives_days: One decayed count each, as of the key's last event.
+        windows_hours: One count over the last so many hours each.
+        totals: Of weight, quantity and amount: those to sum.
+        where: SQL condition on the relation, written by us; a scene part leaves out 'unknown'.
+        grid_seconds: Instants at which rows may begin are whole multiples of this.
+        online: Whether the newest row per key is kept in the online store.
+        max_age_hours: See `FeatureTable`.
     """
-
-    def build(interactions: DuckDBPyRelation, as_of: datetime) -> DuckDBPyRelation:
-        return session_counts(
-            interactions,
-            keys,
-            as_of,
-            prefix=prefix,
-            half_lives_days=half_lives_days,
-            totals=totals,
-            where=where,
-        )
-
-    columns = (
-        FeatureColumn(f"{prefix}_sessions", "float", f"{of}, in purchase equivalents"),
-        FeatureColumn(f"{prefix}_first_epoch_seconds", "float", f"first of {of}, UTC seconds"),
-        FeatureColumn(f"{prefix}_last_epoch_seconds", "float", f"last of {of}, UTC seconds"),
-        FeatureColumn(
-            f"{prefix}_previous_epoch_seconds", "float", f"last but one of {of}, UTC seconds", "at most one"
-        ),
-        *(
-            FeatureColumn(
-                f"{prefix}_decayed_{days}d", "float", f"{of}, half-life {days} days, as of the last one"
-            )
-            for days in half_lives_days
-        ),
-        *(FeatureColumn(f"{prefix}_{total}", "float", f"sum of {total} over {of}") for total in totals),
+    counts = Counts(
+        keys=keys,
+        prefix=prefix,
+        recency=recency,
+        visits=visits,
+        half_lives_days=half_lives_days,
+        windows_hours=windows_hours,
+        totals=totals,
+        where=where,
+        grid_seconds=grid_seconds,
     )
-    return FeatureTable(name, keys, columns, "interactions", build)
+
+    def build(relation: DuckDBPyRelation, as_of: datetime) -> DuckDBPyRelation:
+        return count_changes(relation, counts, until=as_of)
+
+    return FeatureTable(
+        name,
+        keys,
+        _columns(counts, of),
+        source,
+        build,
+        counts=counts,
+        online=online,
+        max_age_hours=max_age_hours,
+    )
+
+
+def _columns(counts: Counts, of: str) -> tuple[FeatureColumn, ...]:
+    prefix = counts.prefix
+
+    def column(name: str, meaning: str, unit: str, window: str, null: str = "never seen") -> FeatureColumn:
+        return FeatureColumn(f"{prefix}_{name}", "float", meaning, null, unit, window)
+
+    columns = [column("sessions", f"{of}, in purchase equivalents", "sessions", "all time")]
+    if counts.visits:
+        columns += [
+            column("visits", f"{of} that began, each counting one", "sessions", "all time"),
+            column("began_epoch_seconds", f"begin of the newest of {of}", "UTC seconds", "all time"),
+            column(
+                "previous_epoch_seconds",
+                f"begin of the last but one of {of}",
+                "UTC seconds",
+                "all time",
+                "at most one",
+            ),
+        ]
+    if counts.recency:
+        columns += [
+            column("first_epoch_seconds", f"first of {of}", "UTC seconds", "all time"),
+            column("last_epoch_seconds", f"last of {of}", "UTC seconds", "all time"),
+        ]
+    elif counts.half_lives_days:
+        columns.append(column("last_epoch_seconds", f"last of {of}", "UTC seconds", "all time"))
+    columns += [
+        column(f"decayed_{days}d", f"{of}, as of the last one", "sessions", f"half-life {days} days")
+        for days in counts.half_lives_days
+    ]
+    columns += [
+        column(f"last_{hours}h", f"{of} in the last {hours} hours", "sessions", f"{hours} hours")
+        for hours in counts.windows_hours
+    ]
+    columns += [column(total, f"sum of {total} over {of}", total, "all time") for total in counts.totals]
+    if counts.windows_hours:
+        columns.append(column("gained", f"{of} new with this row, what later leaves", "sessions", "one row"))
+    return tuple(columns)

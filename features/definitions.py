@@ -25,7 +25,7 @@ def build_definitions(tables_dir: Path) -> list[Any]:
     """Every Feast object of Kairos, ready for `FeatureStore.apply`.
 
     Args:
-        tables_dir: Where `<table>.parquet` lie, or will lie; nothing is read.
+        tables_dir: Where the tables' segments lie, or will lie; nothing is read.
     """
     entities = {
         key: Entity(name=key, join_keys=[key], value_type=ValueType.STRING)
@@ -39,8 +39,8 @@ def build_definitions(tables_dir: Path) -> list[Any]:
 
 
 def table_path(tables_dir: Path, name: str) -> Path:
-    """Where the Parquet file of the feature table lies."""
-    return tables_dir / f"{name}.parquet"
+    """The glob of the Parquet files that make up the feature table's newest complete version."""
+    return tables_dir / "current" / name / "*.parquet"
 
 
 def on_demand_function(name: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -98,7 +98,8 @@ def _field(column: FeatureColumn) -> Field:
 
 
 def _words(column: FeatureColumn) -> str:
-    return f"{column.meaning} (missing: {column.null_means})"
+    told = ", ".join(part for part in (column.unit, column.window) if part)
+    return f"{column.meaning} ({told}; missing: {column.null_means})"
 
 
 def _view(table: FeatureTable, entities: dict[str, Entity], tables_dir: Path) -> FeatureView:

@@ -35,7 +35,7 @@ def build_interactions(
     Returns:
         (user_id, item_id, category, available, event_type, weight, event_ts, epoch_seconds, timezone,
         local_midnight_epoch_seconds, local_day, local_weekday, weekday, daypart, store_id, region,
-        device, channel, session_id, quantity, amount); `local_day` counts days since 1970-01-01,
+        device, network, channel, session_id, quantity, amount); `local_day` counts days since 1970-01-01,
         `local_weekday` is 0 on Monday and `weekday` the same as a string, a join key.
     """
     connection.execute(
@@ -66,9 +66,12 @@ def build_interactions(
         SELECT user_id, item_id, category, available, event_type, weight, event_ts,
                CAST(floor(epoch(event_ts)) AS BIGINT) AS epoch_seconds,
                timezone,
-               -- Where clocks go back at 01:00 midnight happens twice; the day begins at the first.
+               -- Where clocks go back over midnight it happens twice; the day begins at the first.
                CAST(epoch(midnight) AS BIGINT)
-                   - if(timezone(timezone, midnight - INTERVAL 1 HOUR) = local_date, 3600, 0)
+                   - CASE WHEN timezone(timezone, midnight - INTERVAL 3 HOUR) = local_date THEN 10800
+                          WHEN timezone(timezone, midnight - INTERVAL 2 HOUR) = local_date THEN 7200
+                          WHEN timezone(timezone, midnight - INTERVAL 1 HOUR) = local_date THEN 3600
+                          ELSE 0 END
                    AS local_midnight_epoch_seconds,
                CAST(date_diff('day', DATE '1970-01-01', CAST(local_ts AS DATE)) AS BIGINT) AS local_day,
                CAST(isodow(local_ts) - 1 AS BIGINT) AS local_weekday,
@@ -79,7 +82,7 @@ def build_interactions(
                     WHEN hour(local_ts) < 17 THEN 'afternoon'
                     WHEN hour(local_ts) < 21 THEN 'evening'
                     ELSE 'late' END AS daypart,
-               store_id, region, device, channel,
+               store_id, region, device, network, channel,
                coalesce(session_id, user_id || '@' || CAST(CAST(local_ts AS DATE) AS VARCHAR)) AS session_id,
                coalesce(quantity, 1) AS quantity,
                coalesce(amount, 0) AS amount

@@ -15,13 +15,17 @@ ITEM_POPULARITY = counted_table(
     of="sessions with the item",
     half_lives_days=(7, 30, 90),
     totals=("quantity", "amount"),
+    max_age_hours=72,
 )
 CATEGORY_POPULARITY = counted_table(
     "category_popularity",
     ("category",),
     "category",
     of="sessions with the category",
+    source="category_visits",
+    recency=False,
     half_lives_days=(7, 90),
+    max_age_hours=72,
 )
 
 
@@ -45,23 +49,50 @@ def _at_request(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _column(name: str, meaning: str, unit: str, window: str, null_means: str = "new item") -> FeatureColumn:
+    return FeatureColumn(name, "float", meaning, null_means, unit, window)
+
+
 ITEM_AT_REQUEST = OnDemand(
     "item_at_request",
     tables=("item_popularity", "category_popularity"),
     request=("request_epoch_seconds",),
     columns=(
-        FeatureColumn("item_rate_7d", "float", "sessions with the item, half-life 7 days", "never null"),
-        FeatureColumn("item_rate_30d", "float", "sessions with the item, half-life 30 days", "never null"),
-        FeatureColumn("item_rate_90d", "float", "sessions with the item, half-life 90 days", "never null"),
-        FeatureColumn("item_trend", "float", "short over long rate; 1 is steady"),
-        FeatureColumn("item_age_days", "float", "days since the item was first bought"),
-        FeatureColumn("item_days_since_sold", "float", "days since anyone bought the item"),
-        FeatureColumn("item_price", "float", "mean price paid a unit, source currency"),
-        FeatureColumn(
-            "category_rate_90d", "float", "sessions with the category, half-life 90 days", "never null"
+        *(
+            _column(
+                f"item_rate_{days}d",
+                "sessions with the item; 0: none yet",
+                "sessions",
+                f"half-life {days} days",
+                "never null",
+            )
+            for days in (7, 30, 90)
         ),
-        FeatureColumn("category_trend", "float", "short over long rate of the category; 1 is steady"),
-        FeatureColumn("item_share_of_category", "float", "item's part of its category's sessions"),
+        _column("item_trend", "short over long rate; 1 is steady", "ratio", "half-life 7 over 90 days"),
+        _column("item_age_days", "since the item was first seen in a session", "days", "all time"),
+        _column("item_days_since_sold", "since the item was last seen in a session", "days", "all time"),
+        _column("item_price", "mean price paid a unit", "source currency", "all time"),
+        _column(
+            "category_rate_90d",
+            "sessions with the category; 0: none yet",
+            "sessions",
+            "half-life 90 days",
+            "never null",
+        ),
+        _column(
+            "category_trend",
+            "short over long rate of the category; 1 is steady",
+            "ratio",
+            "half-life 7 over 90 days",
+            "new category",
+        ),
+        _column(
+            "item_share_of_category",
+            "item's part of its category's sessions",
+            "share",
+            "half-life 90 days",
+            "new category",
+        ),
     ),
     transform=_at_request,
 )

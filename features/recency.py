@@ -1,4 +1,4 @@
-"""Arithmetic of on-demand features: ages, rates and shares at the request's instant."""
+"""Arithmetic of on-demand features: ages, rates, shares and trends at the request's instant."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 
 from features.counters import SECONDS_PER_DAY
+
+_DECIMALS = 6
+"""The last bits of a decayed count depend on the order in which it was added up; nobody may see them."""
 
 
 def days_since(frame: pd.DataFrame, column: str) -> pd.Series[float]:
@@ -16,13 +19,14 @@ def days_since(frame: pd.DataFrame, column: str) -> pd.Series[float]:
 def decayed_now(frame: pd.DataFrame, prefix: str, half_life_days: int) -> pd.Series[float]:
     """A decayed count carried from the key's last event to the request; 0 where there never was one."""
     age_days = days_since(frame, f"{prefix}_last_epoch_seconds")
-    return (frame[f"{prefix}_decayed_{half_life_days}d"] * np.exp2(-age_days / half_life_days)).fillna(0.0)
+    decayed = frame[f"{prefix}_decayed_{half_life_days}d"].astype("float64")
+    return (decayed * np.exp2(-age_days / half_life_days)).round(_DECIMALS).fillna(0.0)
 
 
 def mean_gap_days(frame: pd.DataFrame, prefix: str) -> pd.Series[float]:
-    """Mean days between the key's sessions; missing with fewer than two."""
-    span = (frame[f"{prefix}_last_epoch_seconds"] - frame[f"{prefix}_first_epoch_seconds"]) / SECONDS_PER_DAY
-    gaps = frame[f"{prefix}_sessions"] - 1.0
+    """Mean days from one session's begin to the next one's, each counting one; missing under two."""
+    span = (frame[f"{prefix}_began_epoch_seconds"] - frame[f"{prefix}_first_epoch_seconds"]) / SECONDS_PER_DAY
+    gaps = frame[f"{prefix}_visits"] - 1.0
     return span.where(gaps > 0) / gaps.where(gaps > 0)
 
 
@@ -57,3 +61,27 @@ def shrunk_share(
     [0.875, 0.5]
     """
     return (part.fillna(0.0) + strength * prior) / (whole.fillna(0.0) + strength)
+
+
+def shrunk_lift(
+    observed: pd.Series[float],
+    expected: pd.Series[float],
+    prior: pd.Series[float] | float,
+    strength: float,
+) -> pd.Series[float]:
+    """`observed / expected` pulled towards `prior` as if `strength` more expected ones had followed it.
+
+    Source: the posterior mean of a Poisson rate under a gamma prior.
+
+    >>> shrunk_lift(pd.Series([6.0, 0.0]), pd.Series([2.0, float("nan")]), 1.5, 2.0).tolist()
+    [2.25, 1.5]
+    """
+    return (observed.fillna(0.0) + strength * prior) / (expected.fillna(0.0) + strength)
+
+
+def trend(
+    frame: pd.DataFrame, prefix: str, short_hours: int, long_hours: int, strength: float = 1.0
+) -> pd.Series[float]:
+    """The pace of the short window over that of the long one, shrunk to 1; missing where never seen."""
+    expected = frame[f"{prefix}_last_{long_hours}h"] * (short_hours / long_hours)
+    return (frame[f"{prefix}_last_{short_hours}h"] + strength) / (expected + strength)

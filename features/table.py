@@ -10,7 +10,12 @@ from typing import Literal
 import pandas as pd
 from duckdb import DuckDBPyRelation
 
+from features.counters import Counts
+
 Dtype = Literal["float", "int", "str"]
+Source = Literal["visits", "category_visits", "item_visits", "pushes", "promotions"]
+"""Relations a table is built from: sessions, sessions by category, sessions by item, push events (all four of
+`features.visits`), and promotions."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +26,17 @@ class FeatureColumn:
         name: Unique across all tables.
         dtype: Stored as float64, int64 or string.
         meaning: One clause a data scientist understands, with the unit.
-        null_means: What a missing value says about the entity.
+        null_means: What a missing value says about the entity: a new user, a new item, an unknown scene.
+        unit: sessions, days, share, currency, ...; '' for text.
+        window: Over which past it is taken: 'all time', 'half-life 30 days', '7 days', 'request'.
     """
 
     name: str
     dtype: Dtype
     meaning: str
     null_means: str = "never seen"
+    unit: str = ""
+    window: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class FeatureTable:
     """A feature table: one row per key and instant at which the key's values changed.
 
     `build(relation, as_of)` returns columns (*keys, event_timestamp, *columns), unique by keys and time;
-    `event_timestamp` is the first instant (UTC, whole hours) from which the values may be used, and is
+    `event_timestamp` is the first instant (UTC, on the grid) from which the values may be used, and is
     always later than every event they count, so a point-in-time join can never see the future.
 
     Attributes:
@@ -43,18 +52,23 @@ class FeatureTable:
         keys: Join keys, in order: names of Feast entities.
         columns: What it offers.
         source: Which relation `build` reads.
-        build: Pure: relation and knowledge cut-off in, relation out.
+        build: Pure: the whole relation and the knowledge cut-off in, the whole table out.
+        counts: How the table goes on from the state before a day; None where it is only built as a whole.
         ttl_days: Rows older than this are not joined; None keeps them for ever.
         online: Whether the newest row per key is kept in the online store.
+        max_age_hours: Scoring is refused when the table's newest row is older than this at the cut-off; None
+            for tables that may rest.
     """
 
     name: str
     keys: tuple[str, ...]
     columns: tuple[FeatureColumn, ...]
-    source: Literal["interactions", "promotions"]
+    source: Source
     build: Callable[[DuckDBPyRelation, datetime], DuckDBPyRelation]
+    counts: Counts | None = None
     ttl_days: float | None = None
     online: bool = True
+    max_age_hours: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,11 @@ class Service:
     features: tuple[str, ...]
 
 
-REQUEST_FIELDS: dict[str, Dtype] = {"request_epoch_seconds": "int", "local_day": "int", "country": "str"}
-"""Known at request time: the decision instant (UTC seconds), the user's local day (days since
-1970-01-01) and the ISO country whose holidays count."""
+REQUEST_FIELDS: dict[str, Dtype] = {
+    "request_epoch_seconds": "int",
+    "local_day": "int",
+    "local_hour": "int",
+    "country": "str",
+}
+"""Known at request time: the decision instant (UTC seconds), the user's local day (days since 1970-01-01),
+the local hour at which the slot opens and the ISO country whose holidays count."""

@@ -1,39 +1,35 @@
-"""The register: every feature table, on-demand view and service, one line each."""
+"""The register: every feature table, on-demand view and service, one line each.
+
+A new view is one new file that declares tables and on-demand views, and its line here.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+
 from features.item import CATEGORY_POPULARITY, ITEM_AT_REQUEST, ITEM_POPULARITY
+from features.market import DAYPART_ACTIVITY, MARKET_ACTIVITY, WEEKDAY_ACTIVITY
 from features.moment import MOMENT
-from features.promotion import ITEM_STORE_PROMOTION, PROMOTION_AT_REQUEST
-from features.scene_affinity import ITEM_SCENE, ITEM_STORE, STORE_ACTIVITY, USER_SCENE, USER_STORE
+from features.promotion import PROMOTION_TABLES
+from features.promotion_phase import PROMOTION_AT_REQUEST
+from features.push import PUSH_AT_REQUEST, PUSH_TABLES
+from features.scene_affinity import ITEM_SCENE, USER_SCENE
+from features.scene_rhythm import SCENE_RHYTHM
+from features.scene_tables import SCENE_TABLES
 from features.table import FeatureColumn, FeatureTable, OnDemand, Service
-from features.time_affinity import (
-    CATEGORY_DAYPART,
-    CATEGORY_WEEKDAY,
-    ITEM_DAYPART,
-    ITEM_RHYTHM,
-    USER_DAYPART,
-    USER_RHYTHM,
-    USER_WEEKDAY,
-)
+from features.time_affinity import ITEM_RHYTHM, TIME_TABLES, USER_RHYTHM
+from features.trend import TREND, WINDOWS
 from features.user import USER_ACTIVITY, USER_AT_REQUEST
 from features.user_item import REPEAT_AT_REQUEST, USER_CATEGORY, USER_ITEM
 
 FEATURE_TABLES: tuple[FeatureTable, ...] = (
-    USER_ACTIVITY,
-    ITEM_POPULARITY,
-    CATEGORY_POPULARITY,
-    USER_ITEM,
-    USER_CATEGORY,
-    USER_DAYPART,
-    USER_WEEKDAY,
-    ITEM_DAYPART,
-    CATEGORY_DAYPART,
-    CATEGORY_WEEKDAY,
-    USER_STORE,
-    STORE_ACTIVITY,
-    ITEM_STORE,
-    ITEM_STORE_PROMOTION,
+    *(MARKET_ACTIVITY, DAYPART_ACTIVITY, WEEKDAY_ACTIVITY),
+    *(USER_ACTIVITY, ITEM_POPULARITY, CATEGORY_POPULARITY, *WINDOWS),
+    *(USER_ITEM, USER_CATEGORY),
+    *TIME_TABLES,
+    *SCENE_TABLES,
+    *PUSH_TABLES,
+    *PROMOTION_TABLES,
 )
 
 ON_DEMAND: tuple[OnDemand, ...] = (
@@ -41,7 +37,10 @@ ON_DEMAND: tuple[OnDemand, ...] = (
     USER_AT_REQUEST,
     USER_RHYTHM,
     USER_SCENE,
+    SCENE_RHYTHM,
+    PUSH_AT_REQUEST,
     ITEM_AT_REQUEST,
+    TREND,
     ITEM_RHYTHM,
     ITEM_SCENE,
     REPEAT_AT_REQUEST,
@@ -54,7 +53,7 @@ def _columns_of(*views: OnDemand) -> tuple[str, ...]:
 
 
 RANKING = Service(
-    "ranking_v1",
+    "ranking_v2",
     (
         "user_sessions",
         "item_sessions",
@@ -63,8 +62,20 @@ RANKING = Service(
         *_columns_of(*ON_DEMAND),
     ),
 )
-TIMING = Service("timing_v1", ("user_sessions", *_columns_of(MOMENT, USER_AT_REQUEST, USER_RHYTHM)))
+TIMING = Service(
+    "timing_v2",
+    (
+        "user_sessions",
+        *_columns_of(MOMENT, USER_AT_REQUEST, USER_RHYTHM, SCENE_RHYTHM, PUSH_AT_REQUEST),
+    ),
+)
 SERVICES: tuple[Service, ...] = (RANKING, TIMING)
+
+
+@cache
+def _columns() -> dict[str, FeatureColumn]:
+    declared = [owner.columns for owner in FEATURE_TABLES] + [owner.columns for owner in ON_DEMAND]
+    return {column.name: column for columns in declared for column in columns}
 
 
 def column_named(name: str) -> FeatureColumn:
@@ -76,9 +87,4 @@ def column_named(name: str) -> FeatureColumn:
     >>> column_named("user_due").dtype
     'float'
     """
-    declared = [owner.columns for owner in FEATURE_TABLES] + [owner.columns for owner in ON_DEMAND]
-    for columns in declared:
-        for column in columns:
-            if column.name == name:
-                return column
-    raise KeyError(name)
+    return _columns()[name]

@@ -13,9 +13,11 @@ USER_ACTIVITY = counted_table(
     ("user_id",),
     "user",
     of="sessions of the user",
-    half_lives_days=(30,),
+    source="visits",
+    visits=True,
+    half_lives_days=(7, 30, 90),
     totals=("weight", "amount"),
-    where="TRUE",
+    max_age_hours=72,
 )
 
 
@@ -23,9 +25,14 @@ def _at_request(frame: pd.DataFrame) -> pd.DataFrame:
     sessions = frame["user_sessions"]
     gap = mean_gap_days(frame, "user")
     since = days_since(frame, "user_last_epoch_seconds")
+    week, quarter = decayed_now(frame, "user", 7), decayed_now(frame, "user", 90)
     return pd.DataFrame(
         {
+            "user_rate_7d": week,
             "user_rate_30d": decayed_now(frame, "user", 30),
+            "user_rate_90d": quarter,
+            # Two half-lives of one steady stream stand in the ratio of the half-lives.
+            "user_trend": ratio(week * 90.0, quarter * 7.0),
             "user_days_since_last": since,
             "user_mean_gap_days": gap,
             "user_due": due(since, gap),
@@ -36,18 +43,38 @@ def _at_request(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _column(name: str, meaning: str, unit: str, window: str, null_means: str = "new user") -> FeatureColumn:
+    return FeatureColumn(name, "float", meaning, null_means, unit, window)
+
+
 USER_AT_REQUEST = OnDemand(
     "user_at_request",
     tables=("user_activity",),
     request=("request_epoch_seconds",),
     columns=(
-        FeatureColumn("user_rate_30d", "float", "sessions of the user, half-life 30 days", "never null"),
-        FeatureColumn("user_days_since_last", "float", "days since the user's last session"),
-        FeatureColumn("user_mean_gap_days", "float", "mean days between sessions", "under two sessions"),
-        FeatureColumn("user_due", "float", "days since the last session / mean gap", "under two sessions"),
-        FeatureColumn("user_tenure_days", "float", "days since the user's first session"),
-        FeatureColumn("user_items_per_session", "float", "mean items a session"),
-        FeatureColumn("user_amount_per_session", "float", "mean spend a session, source currency"),
+        *(
+            _column(
+                f"user_rate_{days}d",
+                "sessions of the user; 0: none yet",
+                "sessions",
+                f"half-life {days} days",
+                "never null",
+            )
+            for days in (7, 30, 90)
+        ),
+        _column("user_trend", "short over long rate; 1 is steady", "ratio", "half-life 7 over 90 days"),
+        _column("user_days_since_last", "since the user's last session", "days", "all time"),
+        _column("user_mean_gap_days", "mean between sessions", "days", "all time", "under two sessions"),
+        _column(
+            "user_due",
+            "time since the last session over the mean gap; about 1 is due",
+            "ratio",
+            "all time",
+            "under two sessions",
+        ),
+        _column("user_tenure_days", "since the user's first session", "days", "all time"),
+        _column("user_items_per_session", "mean items a session", "items", "all time"),
+        _column("user_amount_per_session", "mean spend a session", "source currency", "all time"),
     ),
     transform=_at_request,
 )

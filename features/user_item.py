@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from features.counted_table import counted_table
+from features.counters import SECONDS_PER_DAY
 from features.recency import days_since, decayed_now, due, mean_gap_days, ratio
 from features.table import FeatureColumn, OnDemand
 
@@ -13,28 +14,33 @@ USER_ITEM = counted_table(
     ("user_id", "item_id"),
     "user_item",
     of="the user's sessions with the item",
+    visits=True,
     half_lives_days=(30, 90),
     totals=("quantity",),
+    max_age_hours=72,
 )
 USER_CATEGORY = counted_table(
     "user_category",
     ("user_id", "category"),
     "user_category",
     of="the user's sessions with the category",
+    source="category_visits",
+    visits=True,
     half_lives_days=(30, 90),
+    max_age_hours=72,
 )
 
 
 def _repeat(frame: pd.DataFrame, prefix: str) -> dict[str, pd.Series[float]]:
     since = days_since(frame, f"{prefix}_last_epoch_seconds")
     gap = mean_gap_days(frame, prefix)
-    last_gap = (frame[f"{prefix}_last_epoch_seconds"] - frame[f"{prefix}_previous_epoch_seconds"]) / 86_400.0
+    began, previous = (frame[f"{prefix}_{name}_epoch_seconds"] for name in ("began", "previous"))
     return {
         f"{prefix}_rate_30d": decayed_now(frame, prefix, 30),
         f"{prefix}_rate_90d": decayed_now(frame, prefix, 90),
         f"{prefix}_days_since_last": since,
         f"{prefix}_mean_gap_days": gap,
-        f"{prefix}_last_gap_days": last_gap,
+        f"{prefix}_last_gap_days": (began - previous) / SECONDS_PER_DAY,
         f"{prefix}_due": due(since, gap),
         f"{prefix}_share": ratio(frame[f"{prefix}_sessions"], frame["user_sessions"]),
         f"{prefix}_recent_share": ratio(decayed_now(frame, prefix, 30), decayed_now(frame, "user", 30)),
@@ -51,34 +57,34 @@ def _at_request(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns(prefix: str, what: str) -> tuple[FeatureColumn, ...]:
+    def column(name: str, meaning: str, unit: str, window: str, null_means: str) -> FeatureColumn:
+        return FeatureColumn(f"{prefix}_{name}", "float", meaning, null_means, unit, window)
+
+    once = f"new user, or bought the {what} at most once"
+    never = f"new user, or never bought the {what}"
     return (
-        FeatureColumn(
-            f"{prefix}_rate_30d", "float", f"sessions with the {what}, half-life 30 days", "never null"
+        *(
+            column(
+                f"rate_{days}d",
+                f"the user's sessions with the {what}; 0: none yet",
+                "sessions",
+                f"half-life {days} days",
+                "never null",
+            )
+            for days in (30, 90)
         ),
-        FeatureColumn(
-            f"{prefix}_rate_90d", "float", f"sessions with the {what}, half-life 90 days", "never null"
+        column("days_since_last", f"since the user last bought the {what}", "days", "all time", never),
+        column("mean_gap_days", f"mean between purchases of the {what}", "days", "all time", once),
+        column("last_gap_days", f"between the last two purchases of the {what}", "days", "all time", once),
+        column("due", f"time since the {what} over its mean gap; about 1 is due", "ratio", "all time", once),
+        column("share", f"part of the user's sessions with the {what}", "share", "all time", never),
+        column(
+            "recent_share",
+            f"part of the user's sessions with the {what}; 0: none yet",
+            "share",
+            "half-life 30 days",
+            "new user",
         ),
-        FeatureColumn(f"{prefix}_days_since_last", "float", f"days since the user last bought the {what}"),
-        FeatureColumn(
-            f"{prefix}_mean_gap_days",
-            "float",
-            f"mean days between purchases of the {what}",
-            "bought at most once",
-        ),
-        FeatureColumn(
-            f"{prefix}_last_gap_days",
-            "float",
-            f"days between the last two purchases of the {what}",
-            "bought at most once",
-        ),
-        FeatureColumn(
-            f"{prefix}_due",
-            "float",
-            f"days since the {what} / its mean gap; about 1 is due",
-            "bought at most once",
-        ),
-        FeatureColumn(f"{prefix}_share", "float", f"part of the user's sessions with the {what}"),
-        FeatureColumn(f"{prefix}_recent_share", "float", "the same with half-life 30 days"),
     )
 
 
@@ -89,8 +95,22 @@ REPEAT_AT_REQUEST = OnDemand(
     columns=(
         *_columns("user_item", "item"),
         *_columns("user_category", "category"),
-        FeatureColumn("user_item_units", "float", "mean units of the item a session"),
-        FeatureColumn("user_item_share_of_category", "float", "item's part of the user's category"),
+        FeatureColumn(
+            "user_item_units",
+            "float",
+            "mean units of the item a session",
+            "new user, or never bought the item",
+            "units",
+            "all time",
+        ),
+        FeatureColumn(
+            "user_item_share_of_category",
+            "float",
+            "item's part of what the user buys of its category",
+            "new user, or never bought the category",
+            "share",
+            "half-life 90 days",
+        ),
     ),
     transform=_at_request,
 )

@@ -20,6 +20,7 @@ EVENT_DEFAULTS = {
     "store_id": "unknown",
     "region": "unknown",
     "device": "unknown",
+    "network": "unknown",
     "channel": "unknown",
 }
 NO_USERS = pd.DataFrame({"user_id": ["nobody"], "timezone": ["UTC"]})
@@ -27,6 +28,8 @@ NO_ITEMS = pd.DataFrame({"item_id": ["nothing"], "category_path": ["none"], "ava
 NO_PROMOTIONS = pd.DataFrame(
     {
         "item_id": ["nothing"],
+        "category_path": ["none"],
+        "region": ["nowhere"],
         "store_id": ["nowhere"],
         "starts_at": [START],
         "ends_at": [START],
@@ -38,7 +41,7 @@ NO_PROMOTIONS = pd.DataFrame(
 OpenShop = Callable[..., duckdb.DuckDBPyConnection]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_shop() -> OpenShop:
     """Opens a connection with the views events, users, items and promotions over the frames given."""
 
@@ -66,6 +69,38 @@ def open_shop() -> OpenShop:
 
 @pytest.fixture
 def random_shop() -> dict[str, pd.DataFrame]:
+    """Forty days with long sessions, events without session, views, hidden and unknown items."""
+    return _random_shop()
+
+
+@pytest.fixture(scope="session")
+def told_shop() -> dict[str, pd.DataFrame]:
+    """The random shop with scenes, pushes and promotions of every kind; nobody changes these frames."""
+    shop = _random_shop()
+    rng = np.random.default_rng(5)
+    events, promotions = shop["events"], shop["promotions"]
+    count = len(events)
+    events["region"] = np.where(rng.random(count) < 0.3, "unknown", "r" + events["store_id"].str[1:])
+    for part, values in {
+        "device": ["ios", "android", "unknown"],
+        "network": ["wifi", "cellular", "unknown"],
+        "channel": ["app", "web", "unknown"],
+    }.items():
+        events[part] = rng.choice(values, count)
+    pushes = events.iloc[::4].assign(session_id=None)
+    pushes["event_type"] = rng.choice(["push_sent", "push_opened", "push_dismissed"], len(pushes))
+    shop["events"] = pd.concat([events, pushes], ignore_index=True)
+    scope = np.arange(len(promotions)) % 4  # of a store, a region, everywhere, a category
+    text = promotions.astype({"item_id": object, "store_id": object})
+    text["region"] = np.where(scope == 1, "r1", None)
+    text["category_path"] = np.where(scope == 3, "kind 2", None)
+    text.loc[scope > 0, "store_id"] = None
+    text.loc[scope == 3, "item_id"] = None
+    shop["promotions"] = text
+    return shop
+
+
+def _random_shop() -> dict[str, pd.DataFrame]:
     """Forty days with long sessions, events without session, views, hidden and unknown items."""
     rng = np.random.default_rng(3)
     count = 1_500

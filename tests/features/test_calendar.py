@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from features.calendar import (
     DAYPART_START_HOUR,
     DAYPARTS,
-    _offset_changes,
     daypart_of_hour,
     holiday_distance,
     known_timezones,
     local_midnight,
     local_times,
+    offset_changes,
     slot_ends_at,
     slot_send_at,
     utc_offsets,
@@ -36,7 +36,7 @@ slots = st.sampled_from(DAYPARTS)
 
 def around_transitions(zone: str) -> np.ndarray:
     """UTC seconds one before, at and one after each offset change of a zone from 2015 to 2025."""
-    starts, _ = _offset_changes(zone, 2015, 2025)
+    starts, _ = offset_changes(zone, 2015, 2025)
     return np.concatenate([starts[1:] - 1, starts[1:], starts[1:] + 1])
 
 
@@ -97,7 +97,7 @@ def test_send_time_round_trips_to_its_slot(day: date, slot: str, zone: str) -> N
 
 def test_midnights_at_transitions_of_every_zone_are_the_first_valid_instant() -> None:
     for zone in ZONES:
-        starts, _ = _offset_changes(zone, 2015, 2025)
+        starts, _ = offset_changes(zone, 2015, 2025)
         for second in starts[1:3]:
             day = datetime.fromtimestamp(int(second), ZoneInfo(zone)).date()
             midnight = local_midnight(day, zone)

@@ -30,7 +30,7 @@ def test_every_table_is_a_view_over_its_file(objects) -> None:
     assert list(views) == [table.name for table in FEATURE_TABLES]
     for table in FEATURE_TABLES:
         view = views[table.name]
-        assert view.batch_source.path == f"/nowhere/{table.name}.parquet"
+        assert view.batch_source.path == f"/nowhere/current/{table.name}/*.parquet"
         assert [key.name for key in view.entity_columns] == list(table.keys)
         assert [field.name for field in view.features] == [column.name for column in table.columns]
         assert view.online == table.online

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.recency import days_since, decayed_now, mean_gap_days, ratio, shrunk_share
+from features.recency import days_since, decayed_now, mean_gap_days, ratio, shrunk_share, trend
 from features.user_item import REPEAT_AT_REQUEST
 
 DAY = 86_400.0
@@ -14,9 +14,10 @@ NOW = 1_490_000_000.0
 
 
 def stored(prefix: str, sessions: float, first: float, last: float, **columns: float) -> dict[str, float]:
-    """A counted row by the days that its first and last session lie back."""
-    times = {"first_epoch_seconds": NOW - first * DAY, "last_epoch_seconds": NOW - last * DAY}
-    values = {"sessions": sessions, **times, "previous_epoch_seconds": np.nan, **columns}
+    """A counted row by the days that its first and last session lie back; each session is a purchase."""
+    times = {f"{name}_epoch_seconds": NOW - last * DAY for name in ("last", "began")}
+    times["first_epoch_seconds"] = NOW - first * DAY
+    values = {"sessions": sessions, "visits": sessions, **times, "previous_epoch_seconds": np.nan, **columns}
     return {f"{prefix}_{name}": value for name, value in values.items()}
 
 
@@ -44,6 +45,31 @@ def test_what_was_never_seen_has_rate_zero_and_no_age() -> None:
 def test_the_mean_gap_needs_two_sessions(sessions: float, gap: float) -> None:
     frame = frame_of(stored("x", sessions, 40.0, 10.0))
     assert mean_gap_days(frame, "x").item() == pytest.approx(gap, nan_ok=True)
+
+
+def test_the_mean_gap_of_a_looker_counts_visits_not_weights() -> None:
+    """Five visits that only viewed weigh half a purchase: the gap is still that between visits."""
+    frame = frame_of(stored("x", 0.5, 40.0, 0.0, visits=5.0))
+    assert mean_gap_days(frame, "x").item() == 10.0
+
+
+def test_the_last_bits_of_a_decayed_count_do_not_show() -> None:
+    low, high = (
+        decayed_now(frame_of(stored("x", 1.0, 9.0, 3.0, decayed_30d=value)), "x", 30).item()
+        for value in (0.1 + 0.2, 0.3)
+    )
+    assert low == high
+
+
+def test_a_trend_is_shrunk_to_one() -> None:
+    def of(short: float, long: float) -> float:
+        return trend(pd.DataFrame({"x_last_24h": [short], "x_last_240h": [long]}), "x", 24, 240).item()
+
+    assert of(0.0, 0.0) == 1.0
+    assert of(5.0, 50.0) == 1.0
+    assert of(11.0, 20.0) == 4.0
+    assert of(0.0, 10.0) == 0.5
+    assert np.isnan(of(np.nan, np.nan))
 
 
 def test_shares_divide_by_what_is_there() -> None:

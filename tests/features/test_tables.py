@@ -9,29 +9,39 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.interactions import build_interactions
-from features.table import REQUEST_FIELDS, FeatureTable, OnDemand
+from features.promotion import relevant_promotions
+from features.table import REQUEST_FIELDS, OnDemand
 from features.tables import FEATURE_TABLES, ON_DEMAND, SERVICES, column_named
+from features.visits import create_visits
 
 AS_OF = datetime(2017, 3, 31, tzinfo=UTC)  # a day of the random shop's forty
-COUNTED = [table for table in FEATURE_TABLES if table.source == "interactions"]
+COUNTED = [table for table in FEATURE_TABLES if table.counts is not None]
 TABLES = pytest.mark.parametrize("table", FEATURE_TABLES, ids=lambda table: table.name)
 COUNTED_TABLES = pytest.mark.parametrize("table", COUNTED, ids=lambda table: table.name)
 VIEWS = pytest.mark.parametrize("view", ON_DEMAND, ids=lambda view: view.name)
 
 
-def built(table: FeatureTable, connection, as_of=AS_OF) -> pd.DataFrame:
-    """The table's rows by key and time."""
-    relation = (
-        build_interactions(connection) if table.source == "interactions" else connection.table("promotions")
-    )
-    rows = table.build(relation, as_of).df()
-    return rows.sort_values([*table.keys, "event_timestamp"], ignore_index=True)
+Tables = dict[str, pd.DataFrame]
+
+
+def built(connection, as_of=AS_OF) -> Tables:
+    """Every table's rows by key and time."""
+    relations = {**create_visits(connection), "promotions": relevant_promotions(connection, as_of)}
+    tables = {}
+    for table in FEATURE_TABLES:
+        rows = table.build(relations[table.source], as_of).df()
+        tables[table.name] = rows.sort_values([*table.keys, "event_timestamp"], ignore_index=True)
+    return tables
+
+
+@pytest.fixture(scope="module")
+def shop_tables(open_shop, told_shop) -> Tables:
+    return built(open_shop(**told_shop))
 
 
 @TABLES
-def test_build_returns_the_declared_columns(table, open_shop, random_shop) -> None:
-    rows = built(table, open_shop(**random_shop))
+def test_build_returns_the_declared_columns(table, shop_tables) -> None:
+    rows = shop_tables[table.name]
     declared = [column.name for column in table.columns]
     assert rows.columns.tolist() == [*table.keys, "event_timestamp", *declared]
     assert len(rows) > 10
@@ -43,41 +53,76 @@ def test_build_returns_the_declared_columns(table, open_shop, random_shop) -> No
 
 
 @COUNTED_TABLES
-def test_a_row_is_valid_only_after_the_events_it_counts(table, open_shop, random_shop) -> None:
-    rows = built(table, open_shop(**random_shop))
-    last = next(column.name for column in table.columns if column.name.endswith("_last_epoch_seconds"))
-    assert (rows["event_timestamp"].dt.as_unit("s").astype("int64") > rows[last]).all()
-    assert (rows[last] < AS_OF.timestamp()).all()
+def test_a_row_is_valid_only_after_the_events_it_counts(table, shop_tables) -> None:
+    rows = shop_tables[table.name]
     assert (rows["event_timestamp"] <= AS_OF).all()
+    last = [column.name for column in table.columns if column.name.endswith("_last_epoch_seconds")]
+    for name in last:
+        assert (rows["event_timestamp"].dt.as_unit("s").astype("int64") > rows[name]).all()
+        assert (rows[name] < AS_OF.timestamp()).all()
 
 
-@TABLES
-def test_what_happens_at_or_after_the_cut_off_changes_nothing(table, open_shop, random_shop) -> None:
-    events = random_shop["events"]
-    known = events[events["event_ts"] < AS_OF]
-    late = known.sample(400, random_state=1).assign(event_ts=AS_OF)
-    late.loc[late.index[200:], "event_ts"] += pd.to_timedelta(np.arange(200) * 977, unit="s")
-    more = pd.concat([late, known, events[events["event_ts"] >= AS_OF]]).sample(frac=1.0, random_state=2)
-    alone = built(table, open_shop(**random_shop | {"events": known}))
-    pd.testing.assert_frame_equal(alone, built(table, open_shop(**random_shop | {"events": more})))
+def test_the_future_is_not_known(open_shop, told_shop, shop_tables) -> None:
+    """Events at or after the cut-off are added, removed and changed; so are promotions not announced yet."""
+    events, promotions = told_shop["events"], told_shop["promotions"]
+    known, future = events[events["event_ts"] < AS_OF], events[events["event_ts"] >= AS_OF]
+    added = known.sample(400, random_state=1).assign(event_ts=AS_OF)
+    added.loc[added.index[200:], "event_ts"] += pd.to_timedelta(np.arange(200) * 977, unit="s")
+    changed = future.sample(frac=0.6, random_state=3).assign(user_id="u1", store_id="s9", device="palm")
+    stirred = pd.concat([added, known, changed]).sample(frac=1.0, random_state=2)
+    announced = promotions[promotions["starts_at"] <= AS_OF + timedelta(days=7)]
+    unknown = announced.assign(starts_at=AS_OF + timedelta(days=8), ends_at=AS_OF + timedelta(days=9))
+    found = built(open_shop(**told_shop | {"events": stirred, "promotions": pd.concat([announced, unknown])}))
+    for table in FEATURE_TABLES:
+        at_cut_off = [
+            rows[rows["event_timestamp"] <= AS_OF].reset_index(drop=True)
+            for rows in (shop_tables[table.name], found[table.name])
+        ]
+        assert len(at_cut_off[0]) > 10, table.name
+        pd.testing.assert_frame_equal(*at_cut_off, obj=table.name)
 
 
 @COUNTED_TABLES
-def test_an_event_before_the_cut_off_does_change_the_table(table, open_shop, random_shop) -> None:
-    events = random_shop["events"]
-    before = built(table, open_shop(**random_shop))
-    first = pd.DataFrame([{**events.iloc[0], "event_type": "purchase", "quantity": 1.0, "item_id": "i0"}])
-    first["event_ts"] = AS_OF - timedelta(seconds=1)
-    after = built(table, open_shop(**random_shop | {"events": pd.concat([events, first])}))
-    assert not after.equals(before)
+def test_an_earlier_cut_off_gives_the_same_earlier_rows(table, open_shop, told_shop, shop_tables) -> None:
+    earlier = AS_OF - timedelta(days=11, hours=5)
+    relation = create_visits(open_shop(**told_shop))[table.source]
+    rows = table.build(relation, earlier).df()
+    rows = rows.sort_values([*table.keys, "event_timestamp"], ignore_index=True)
+    whole = shop_tables[table.name]
+    on_grid = earlier.replace(hour=0) if table.counts.grid_seconds > 3_600 else earlier
+    expected, found = (
+        frame[frame["event_timestamp"] <= on_grid].reset_index(drop=True) for frame in (whole, rows)
+    )
+    pd.testing.assert_frame_equal(found, expected)
 
 
-@COUNTED_TABLES
-def test_hidden_items_are_counted_only_as_activity(table, open_shop, random_shop) -> None:
-    hidden = random_shop["events"].assign(item_id="i5")
-    rows = built(table, open_shop(**random_shop | {"events": hidden}))
-    activity = {"user_activity", "user_daypart", "user_weekday", "user_store", "store_activity"}
-    assert (len(rows) > 0) == (table.name in activity)
+def test_an_event_before_the_cut_off_does_change_the_tables(open_shop, told_shop, shop_tables) -> None:
+    events = told_shop["events"]
+    shown = {"event_type": "purchase", "quantity": 1.0, "item_id": "i0", "store_id": "s1", "region": "r1"}
+    shown |= {"device": "ios", "network": "wifi", "channel": "app"}
+    bought = pd.DataFrame([{**events.iloc[0], **shown}])
+    bought["event_ts"] = AS_OF - timedelta(days=1, seconds=1)
+    pushes = pd.concat([bought.assign(event_type=f"push_{kind}") for kind in ("sent", "opened", "dismissed")])
+    after = built(open_shop(**told_shop | {"events": pd.concat([events, bought, pushes])}))
+    for table in COUNTED:
+        assert not after[table.name].equals(shop_tables[table.name]), table.name
+
+
+def test_what_nobody_tells_has_empty_tables(open_shop, told_shop) -> None:
+    silent = told_shop["events"].assign(device="unknown", region="unknown", network="unknown")
+    tables = built(open_shop(**told_shop | {"events": silent}))
+    for table in FEATURE_TABLES:
+        if table.counts is not None:
+            told = not {"device", "region", "network"} & set(table.keys)
+            assert (len(tables[table.name]) > 0) == told, table.name
+
+
+def test_every_column_says_what_it_is() -> None:
+    for owner in (*FEATURE_TABLES, *ON_DEMAND):
+        for column in owner.columns:
+            assert column.meaning and column.null_means and column.window, column.name
+            assert (column.unit == "") == (column.dtype == "str"), column.name
+            assert "\n" not in column.meaning and not column.meaning.endswith("."), column.name
 
 
 def test_names_are_unique_across_tables_and_views() -> None:
@@ -118,6 +163,7 @@ def asked(view: OnDemand, rows: int, missing: float, seed: int = 0) -> pd.DataFr
     request = {
         "request_epoch_seconds": rng.integers(1_490_000_000, 1_491_000_000, rows).astype(float),
         "local_day": rng.integers(17_200, 17_400, rows).astype(float),
+        "local_hour": rng.integers(0, 24, rows).astype(float),
         "country": pd.Series(rng.choice(["US", "DE", "nowhere"], rows), dtype=object),
     }
     return pd.DataFrame(frame | {field: request[field] for field in view.request}, index=range(rows))
