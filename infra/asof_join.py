@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -13,32 +13,9 @@ import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from features.errors import KairosError
+from infra.asof_sql import AsofSource, answers_sql, reason
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
-_ONE_MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True)
-class AsofSource:
-    """One feature view as the join sees it.
-
-    Attributes:
-        view: Named in errors.
-        relation: SQL that can stand after FROM, with timestamps to the microsecond.
-        keys: (entity frame column, relation column); empty for a view without entities.
-        timestamp: Relation column: from this instant on a row's values may be used.
-        created: Of rows that share keys and timestamp the one created last wins; None takes any of them.
-        features: (relation column, result column).
-        ttl: A row older than this at the asked instant counts as missing; None keeps it for ever.
-    """
-
-    view: str
-    relation: str
-    keys: tuple[tuple[str, str], ...]
-    timestamp: str
-    created: str | None
-    features: tuple[tuple[str, str], ...]
-    ttl: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -65,17 +42,28 @@ class JoinedFeatures:
         return pa.table(columns, names=list(names))
 
 
-def quoted(name: str) -> str:
-    """The SQL identifier for `name`."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def to_utc_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The same instants as timestamp[us, UTC]; naive ones are UTC, text is parsed, finer digits are cut."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        parsed = pd.to_datetime(column.to_pandas(), utc=True).astype("datetime64[us, UTC]")
-        column = pa.chunked_array([pa.array(parsed)])
-    return column.cast(UTC_MICROSECONDS, safe=False)
+    """The same instants as timestamp[us, UTC]; naive ones are UTC, text is parsed, finer digits are cut.
+
+    Raises:
+        KairosError: The column holds no instants.
+    """
+    try:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = pa.chunked_array([pa.array(_parsed(column.to_pandas()))])
+        return column.cast(UTC_MICROSECONDS, safe=False)
+    except (ValueError, pa.ArrowNotImplementedError) as error:
+        raise KairosError(
+            f"the entity frame's time column holds {column.type}, must hold timestamps: {error}; convert it."
+        ) from error
+
+
+def _parsed(texts: pd.Series) -> pd.Series:
+    try:
+        instants = pd.to_datetime(texts, utc=True, format="ISO8601")
+    except ValueError:
+        instants = pd.to_datetime(texts, utc=True)
+    return instants.astype("datetime64[us, UTC]")
 
 
 def asof_join(
@@ -93,7 +81,7 @@ def asof_join(
         sources: Their result columns must be new to `entities` and to each other.
 
     Raises:
-        KairosError: A result column would appear twice, or a source answered one question twice.
+        KairosError: A result column would appear twice, or a source cannot be joined.
     """
     place = entities.column_names.index(timestamp)
     entities = entities.set_column(place, timestamp, to_utc_microseconds(entities[timestamp]))
@@ -101,11 +89,7 @@ def asof_join(
     answers: dict[str, tuple[pa.Array, pa.Array]] = {}
     for source in sources:
         asked, row_ids = questions.about(tuple(column for column, _ in source.keys))
-        con.register("asked", asked)
-        try:
-            found = con.sql(_asof_sql(source, asked)).to_arrow_table()
-        finally:
-            con.unregister("asked")
+        found = _answers(con, source, asked)
         positions = _positions(found["id"].to_numpy(), asked.num_rows, source.view)[row_ids]
         spread = pa.array(positions, mask=positions < 0)
         for _, name in source.features:
@@ -116,6 +100,19 @@ def asof_join(
                 )
             answers[name] = (_one_array(found[name]), spread)
     return JoinedFeatures(entities, answers)
+
+
+def _answers(con: DuckDBPyConnection, source: AsofSource, asked: pa.Table) -> pa.Table:
+    bounds = pc.min_max(asked["at"]).as_py()
+    con.register("asked", asked)
+    try:
+        return con.sql(answers_sql(source, bounds["min"], bounds["max"])).to_arrow_table()
+    except duckdb.Error as error:
+        raise KairosError(
+            f"the join with view {source.view!r} failed: {reason(error)}; check its source and its keys."
+        ) from error
+    finally:
+        con.unregister("asked")
 
 
 class _Questions:
@@ -148,7 +145,9 @@ class _Questions:
     def _column_codes(self, name: str) -> np.ndarray:
         """A small integer for each distinct value of the column; 0 for null."""
         if name not in self._codes:
-            encoded = pc.dictionary_encode(_one_array(_plain(self._entities[name])))
+            column = _one_array(_plain(self._entities[name]))
+            column = column.storage if isinstance(column, pa.ExtensionArray) else column
+            encoded = pc.dictionary_encode(column)
             self._codes[name] = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy() + 1
         return self._codes[name]
 
@@ -180,31 +179,3 @@ def _positions(answered: np.ndarray, asked: int, view: str) -> np.ndarray:
             "a point-in-time join must not multiply rows: report this as a bug."
         )
     return positions
-
-
-def _asof_sql(source: AsofSource, asked: pa.Table) -> str:
-    """The query that answers `asked`: columns id and the source's features, unanswered ids left out."""
-    at = f"CAST({quoted(source.timestamp)} AS TIMESTAMPTZ)"
-    keys = [f"key_{number}" for number in range(len(source.keys))]
-    columns = [f"{quoted(raw)} AS {key}" for key, (_, raw) in zip(keys, source.keys, strict=True)]
-    columns += [f"{quoted(raw)} AS f_{number}" for number, (raw, _) in enumerate(source.features)]
-    known = f"SELECT {', '.join([f'{at} AS known_from', *columns])} FROM {source.relation}"
-    bounds = pc.min_max(asked["at"]).as_py()
-    if bounds["max"] is not None:
-        known += f" WHERE {at} <= TIMESTAMPTZ '{bounds['max'].isoformat()}'"
-        if source.ttl:
-            known += f" AND {at} >= TIMESTAMPTZ '{(bounds['min'] - source.ttl).isoformat()}'"
-    if source.created:
-        # Raw columns, not their aliases: DuckDB would take `key_0` for that of `asked`, a lateral join.
-        same = ", ".join([*(quoted(raw) for _, raw in source.keys), at])
-        last = f"CAST({quoted(source.created)} AS TIMESTAMPTZ) DESC NULLS LAST"
-        known += f" QUALIFY row_number() OVER (PARTITION BY {same} ORDER BY {last}) = 1"
-    features = "".join(f", known.f_{i} AS {quoted(name)}" for i, (_, name) in enumerate(source.features))
-    matches = [f"asked.{key} = known.{key}" for key in keys]
-    answer = (
-        f"SELECT asked.id{features} FROM asked ASOF JOIN ({known}) AS known "
-        f"ON {' AND '.join([*matches, 'asked.at >= known.known_from'])}"
-    )
-    if source.ttl:
-        answer += f" WHERE known.known_from >= asked.at - to_microseconds({source.ttl // _ONE_MICROSECOND})"
-    return answer

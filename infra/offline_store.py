@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
-from feast.data_format import ParquetFormat
 from feast.data_source import DataSource
-from feast.errors import FeastEntityDFMissingColumnsError
-from feast.feature_view import FeatureView
-from feast.infra.offline_stores.duckdb import (
-    DuckDBOfflineStore,
-    DuckDBOfflineStoreConfig,
-    _read_data_source,
-)
-from feast.infra.offline_stores.file_source import FileSource
-from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
-from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
+from feast.feature_logging import LoggingConfig, LoggingSource
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL, FeatureView
+from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
+from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import RepoConfig
+from feast.utils import compute_non_entity_date_range
 from pydantic import StrictStr
 
 from features.errors import KairosError
-from infra.asof_join import AsofSource, JoinedFeatures, asof_join, quoted, to_utc_microseconds
+from infra.asof_join import JoinedFeatures, asof_join
+from infra.asof_sql import instant, instant_of, literal, quoted, statement
+from infra.offline_entities import frame_entities, observed, query_entities
+from infra.offline_sources import delta_place, open_source, parquet_files
+from infra.offline_views import check_entities, view_source
+from infra.offline_writes import append_rows, append_to_delta, append_to_log
 from infra.retrieval_job import AsofRetrievalJob
 
 
@@ -50,7 +49,7 @@ class AsofOfflineStoreConfig(DuckDBOfflineStoreConfig):
 
 
 class AsofOfflineStore(DuckDBOfflineStore):
-    """DuckDB's offline store with its own point-in-time join and its own newest-row read."""
+    """DuckDB's offline store with its own reads and writes; sources may be files, folders or globs."""
 
     @staticmethod
     def get_historical_features(
@@ -62,54 +61,53 @@ class AsofOfflineStore(DuckDBOfflineStore):
         project: str,
         full_feature_names: bool = False,
         filter_by_created_timestamp: bool = False,
-        **bounds: Any,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """A job that reads the views as of each entity row's own instant.
+        """A job that reads the views as of each entity row's own instant: the same rows, in the same order.
 
         Args:
             config: The store's configuration.
             feature_views: With their projections: join key maps and aliases.
             feature_refs: 'view:feature', on-demand features included.
-            entity_df: A frame, or SQL that DuckDB can run by itself.
+            entity_df: A frame; SQL that DuckDB can run by itself; or None for every (keys, timestamp) that
+                the views themselves hold from `start_date` to `end_date`.
             registry: Where on-demand views are looked up.
             project: Feast's project.
             full_feature_names: Whether results are named view__feature.
-            filter_by_created_timestamp: Hands over to Feast's own join, which is slower.
-            bounds: Feast's start_date and end_date for reads without entities, not offered here.
+            filter_by_created_timestamp: Whether a row counts only from the instant it was created on.
+            start_date: For None only; by default the longest ttl, or 30 days, before `end_date`.
+            end_date: For None only; by default now.
 
         Raises:
-            KairosError: There is no entity frame, or a source lacks a column.
-            FeastEntityDFMissingColumnsError: The frame lacks join keys.
+            KairosError: A source lacks a column, or the entity rows cannot be used.
+            FeastEntityDFMissingColumnsError: The entity rows lack join keys.
+            RequestDataNotFoundInEntityDfException: They lack a field that an on-demand view asks for.
         """
-        if entity_df is None:
-            raise KairosError(
-                f"entity_df is None (with {bounds}), must be a frame of keys and event_timestamp; "
-                "this store reads no features by dates alone."
-            )
         con = _connect(config)
-        if isinstance(entity_df, str):
-            entities = con.sql(entity_df).to_arrow_table()
-        elif filter_by_created_timestamp:
-            return DuckDBOfflineStore.get_historical_features(
-                config, feature_views, feature_refs, entity_df, registry, project, full_feature_names, True
-            )
+        opened = [
+            view_source(con, config, view, feature_refs, full_feature_names, filter_by_created_timestamp)
+            for view in feature_views
+        ]
+        sources = [source for source, _ in opened if source.features]
+        if entity_df is None:
+            start, end = compute_non_entity_date_range(feature_views, start_date, end_date)
+            entities = observed(con, sources, start, end)
+        elif isinstance(entity_df, str):
+            entities = query_entities(con, entity_df)
         else:
-            entities = pa.Table.from_pandas(entity_df, preserve_index=False)
-        dtypes = entities.schema.empty_table().to_pandas().dtypes
-        timestamp = infer_event_timestamp_from_entity_df(dict(dtypes))
-        sources = [_source(con, config, view, feature_refs, full_feature_names) for view in feature_views]
-        expected = {timestamp} | {column for source in sources for column, _ in source.keys}
-        missing = expected - set(entities.column_names)
-        if missing:
-            raise FeastEntityDFMissingColumnsError(expected, missing)
+            entities = frame_entities(entity_df)
+        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        check_entities(entities, opened, on_demand)
         names = [ref.replace(":", "__") if full_feature_names else ref.split(":")[1] for ref in feature_refs]
         return AsofRetrievalJob(
-            lambda: asof_join(con, entities, timestamp, [source for source in sources if source.features]),
-            on_demand_views=OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+            lambda: asof_join(con, entities.read(), entities.timestamp, sources),
+            on_demand_views=on_demand,
             requested=frozenset(names),
             full_feature_names=full_feature_names,
-            metadata=_metadata(entities, timestamp, feature_refs),
+            metadata=entities.metadata(feature_refs),
             repo_path=str(config.repo_path),
+            sql=statement(sources, entities.sql, entities.timestamp),
         )
 
     @staticmethod
@@ -124,20 +122,79 @@ class AsofOfflineStore(DuckDBOfflineStore):
         end_date: datetime,
     ) -> RetrievalJob:
         """A job that reads each key's newest row with start_date <= timestamp <= end_date."""
-        con = _connect(config)
-        relation = _relation(con, config, data_source)
         times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
-        columns = ", ".join(quoted(name) for name in (*join_key_columns, *feature_name_columns, *times))
-        newest = ", ".join(f"CAST({quoted(name)} AS TIMESTAMPTZ) DESC NULLS LAST" for name in times)
+        newest = ", ".join(f"{instant_of(name)} DESC NULLS LAST" for name in times)
         keys = ", ".join(quoted(name) for name in join_key_columns)
-        sql = (
-            f"SELECT {columns} FROM {relation} WHERE CAST({quoted(timestamp_field)} AS TIMESTAMPTZ) "
-            f"BETWEEN {_instant(start_date)} AND {_instant(end_date)} QUALIFY row_number() OVER "
-            f"({f'PARTITION BY {keys} ' if keys else ''}ORDER BY {newest}) = 1"
+        partition = f"PARTITION BY {keys} " if keys else ""
+        return _pull(
+            config,
+            data_source,
+            join_key_columns,
+            feature_name_columns,
+            times,
+            (start_date, end_date),
+            f"QUALIFY row_number() OVER ({partition}ORDER BY {newest}) = 1",
         )
-        return AsofRetrievalJob(
-            lambda: JoinedFeatures(con.sql(sql).to_arrow_table(), {}), repo_path=str(config.repo_path)
-        )
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RetrievalJob:
+        """A job that reads all rows with start_date <= timestamp <= end_date; a missing bound is none."""
+        times = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
+        bounds = (start_date, end_date)
+        return _pull(config, data_source, join_key_columns, feature_name_columns, times, bounds, "")
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig,
+        feature_view: FeatureView,
+        table: pa.Table,
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Appends `table` to the view's source: a file is replaced as a whole, a folder gets one more file.
+
+        Raises:
+            ColumnsDifferError: The table's columns are not the source's, in its order.
+        """
+        source = feature_view.batch_source
+        if files := parquet_files(source, config.repo_path):
+            append_rows(files, table, source.name)
+        elif place := delta_place(source, config.repo_path):
+            append_to_delta(place, table, source.name)
+        else:
+            DuckDBOfflineStore.offline_write_batch(config, feature_view, table, progress)
+            return
+        if progress:
+            progress(table.num_rows)
+
+    @staticmethod
+    def write_logged_features(
+        config: RepoConfig,
+        data: pa.Table | Path,
+        source: LoggingSource,
+        logging_config: LoggingConfig,
+        registry: BaseRegistry,
+    ) -> None:
+        """Adds logged features, a table or Parquet files, to the log's folder."""
+        append_to_log(data, logging_config.destination, config.repo_path)
+
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: DataSource
+    ) -> Iterable[tuple[str, str]]:
+        """Name and Arrow type of each column; of globs too, which Feast's own sources cannot tell."""
+        files = parquet_files(data_source, config.repo_path)
+        if files is None or not files.is_glob:
+            return super().get_table_column_names_and_types_from_data_source(config, data_source)
+        schema = pq.read_schema(files.require(data_source.name)[0])
+        return zip(schema.names, map(str, schema.types), strict=True)
 
 
 def _connect(config: RepoConfig) -> DuckDBPyConnection:
@@ -149,86 +206,39 @@ def _connect(config: RepoConfig) -> DuckDBPyConnection:
     for setting in ("threads", "memory_limit", "temp_directory"):
         value = getattr(config.offline_store, setting, None)
         if value is not None:
-            con.execute(f"SET {setting} = '{value}'")
+            con.execute(f"SET {setting} = {literal(str(value))}")
     return con
 
 
-def _source(
-    con: DuckDBPyConnection,
+def _pull(
     config: RepoConfig,
-    view: FeatureView,
-    feature_refs: Sequence[str],
-    full_feature_names: bool,
-) -> AsofSource:
-    """The view as the join sees it, with the features that `feature_refs` ask of it.
+    data_source: DataSource,
+    keys: Sequence[str],
+    features: Sequence[str],
+    times: Sequence[str],
+    bounds: tuple[datetime | None, datetime | None],
+    qualify: str,
+) -> RetrievalJob:
+    """A job that reads columns of one source between two instants; all columns where `features` is empty.
 
-    Raises:
-        KairosError: The view has no source, or the source lacks a column.
+    Feast names columns as stored here, field mappings undone. Without keys every row gets Feast's dummy.
     """
-    source = view.batch_source
-    if source is None:
-        raise KairosError(f"feature view {view.name!r} has no batch source; declare one to read its history.")
-    relation = _relation(con, config, source)
-    present = {row[0] for row in con.sql(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
-    stored_as = {feature: column for column, feature in source.field_mapping.items()}
-
-    def column(name: str) -> str:
-        found = stored_as.get(name, name)
-        found = found if found in present else name
-        if found not in present:
-            raise KairosError(
-                f"feature view {view.name!r} reads column {found!r}, its source {source.name!r} has "
-                f"{', '.join(sorted(present))}; write the column or correct the view."
-            )
-        return found
-
-    prefix = f"{view.projection.name_to_use()}:"
-    asked = [ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)]
-    shown = f"{view.projection.name_alias or view.name}__" if full_feature_names else ""
-    renamed = view.projection.join_key_map
-    return AsofSource(
-        view=view.name,
-        relation=relation,
-        keys=tuple((renamed.get(key.name, key.name), column(key.name)) for key in view.entity_columns),
-        timestamp=column(source.timestamp_field),
-        created=column(source.created_timestamp_column) if source.created_timestamp_column else None,
-        features=tuple((column(name), shown + name) for name in asked),
-        ttl=view.ttl or None,
+    con = _connect(config)
+    relation = open_source(con, data_source, config.repo_path, *times)
+    names = list(dict.fromkeys((*keys, *features, *times))) if features else list(relation.types)
+    missing = [name for name in (*keys, *names) if name not in relation.types]
+    if missing:
+        raise KairosError(
+            f"source {data_source.name!r} lacks column {missing[0]!r}, it has "
+            f"{', '.join(sorted(relation.types))}; write the column or correct the view."
+        )
+    columns = [quoted(name) for name in names]
+    if not keys:
+        columns.append(f"{literal(DUMMY_ENTITY_VAL)} AS {quoted(DUMMY_ENTITY_ID)}")
+    at = instant_of(times[0])
+    limits = [f"{at} {sign} {instant(b)}" for sign, b in zip((">=", "<="), bounds, strict=True) if b]
+    where = f"WHERE {' AND '.join(limits)}" if limits else ""
+    sql = f"SELECT {', '.join(columns)} FROM {relation.sql} {where} {qualify}".strip()
+    return AsofRetrievalJob(
+        lambda: JoinedFeatures(con.sql(sql).to_arrow_table(), {}), repo_path=str(config.repo_path), sql=sql
     )
-
-
-def _relation(con: DuckDBPyConnection, config: RepoConfig, source: DataSource) -> str:
-    """SQL for the source's rows; Parquet is read in place, any other format by Feast's own reader."""
-    if isinstance(source, FileSource) and "://" not in source.path and _is_parquet(source):
-        path = Path(source.path)
-        if not path.is_absolute():
-            path = Path(config.repo_path or ".") / path
-        files = path / "**" / "*.parquet" if path.is_dir() else path
-        relation = f"read_parquet('{str(files).replace(chr(39), chr(39) * 2)}')"
-    else:
-        relation = f"source_{abs(hash(source.name))}"
-        con.register(relation, _read_data_source(source, str(config.repo_path)).to_pyarrow())
-    columns = con.sql(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    # Nanoseconds are cut like those of the entity frame: a cast would round some up and miss equals.
-    cut = [
-        f"make_timestamptz(epoch_ns({quoted(name)}) // 1000) AS {quoted(name)}"
-        for name, kind, *_ in columns
-        if kind == "TIMESTAMP_NS"
-    ]
-    return f"(SELECT * REPLACE ({', '.join(cut)}) FROM {relation})" if cut else relation
-
-
-def _is_parquet(source: FileSource) -> bool:
-    return source.file_format is None or isinstance(source.file_format, ParquetFormat)
-
-
-def _instant(moment: datetime) -> str:
-    """The SQL literal; a naive moment is UTC."""
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return f"TIMESTAMPTZ '{zoned.astimezone(UTC).isoformat()}'"
-
-
-def _metadata(entities: pa.Table, timestamp: str, feature_refs: Sequence[str]) -> RetrievalMetadata:
-    bounds = pc.min_max(to_utc_microseconds(entities[timestamp])).as_py()
-    keys = [name for name in entities.column_names if name != timestamp]
-    return RetrievalMetadata(list(feature_refs), keys, bounds["min"], bounds["max"])

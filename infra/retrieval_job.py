@@ -14,6 +14,8 @@ from feast.saved_dataset import SavedDatasetStorage
 
 from features.errors import KairosError
 from infra.asof_join import JoinedFeatures
+from infra.offline_sources import delta_place, parquet_files
+from infra.offline_writes import save_delta, save_rows
 
 
 class AsofRetrievalJob(RetrievalJob):
@@ -28,6 +30,7 @@ class AsofRetrievalJob(RetrievalJob):
         full_feature_names: bool = False,
         metadata: RetrievalMetadata | None = None,
         repo_path: str = ".",
+        sql: str | None = None,
     ) -> None:
         """
         Args:
@@ -37,6 +40,7 @@ class AsofRetrievalJob(RetrievalJob):
             full_feature_names: Whether results are named view__feature.
             metadata: Feast's description of the retrieval.
             repo_path: What relative paths of saved datasets start from.
+            sql: One statement that says the same as `join`, for people.
         """
         super().__init__()
         self._join = join
@@ -45,6 +49,7 @@ class AsofRetrievalJob(RetrievalJob):
         self._full_feature_names = full_feature_names
         self._metadata = metadata
         self._repo_path = repo_path
+        self._sql = sql
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """Only these columns, in this order, one row per entity row; names without view prefix.
@@ -102,12 +107,29 @@ class AsofRetrievalJob(RetrievalJob):
     def metadata(self) -> RetrievalMetadata | None:
         return self._metadata
 
+    def to_sql(self) -> str:
+        """One DuckDB statement for the stored features; TimeZone must be UTC, rows come in any order.
+
+        A pandas entity frame is called `entity_df` there. On-demand features are not part of it.
+        """
+        return self._sql if self._sql is not None else str(super().to_sql())
+
     def persist(
         self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None
     ) -> None:
-        """Writes the result, on-demand features included, where `storage` says."""
-        table = ibis.memtable(self._to_arrow_internal(timeout))
-        _write_data_source(table, storage.to_data_source(), self._repo_path, "overwrite", allow_overwrite)
+        """Writes the result, on-demand features included, where `storage` says.
+
+        Raises:
+            SavedDatasetLocationAlreadyExists: There is something, and `allow_overwrite` is not set.
+        """
+        rows = self._to_arrow_internal(timeout)
+        source = storage.to_data_source()
+        if files := parquet_files(source, self._repo_path):
+            save_rows(rows, files.place, allow_overwrite)
+        elif place := delta_place(source, self._repo_path):
+            save_delta(rows, place, allow_overwrite)
+        else:
+            _write_data_source(ibis.memtable(rows), source, self._repo_path, "overwrite", allow_overwrite)
 
 
 def _declared_inputs(view: OnDemandFeatureView) -> set[str]:

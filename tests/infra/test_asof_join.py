@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import KairosError
-from infra.asof_join import AsofSource, asof_join, to_utc_microseconds
+from infra.asof_join import asof_join, to_utc_microseconds
+from infra.asof_sql import AsofSource
 
 START = datetime(2017, 3, 1, tzinfo=UTC)
 KEYS = st.sampled_from(["a", "b", "ab", None])

@@ -238,8 +238,6 @@ def test_newest_rows(ours, stock) -> None:
 def test_errors_name_what_is_missing(ours, tmp_path) -> None:
     with pytest.raises(FeastEntityDFMissingColumnsError, match="item_id"):
         ours.get_historical_features(entities().drop(columns="item_id"), REFS)
-    with pytest.raises(KairosError, match="entity_df is None"):
-        ours.get_historical_features(None, REFS, start_date=START, end_date=START)
     history(1, 3).drop(columns="n_raw").to_parquet(tmp_path / "user.parquet")
     with pytest.raises(KairosError, match="'user_visits' reads column 'n'"):
         ours.get_historical_features(entities(), REFS)
