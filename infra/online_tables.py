@@ -1,170 +1,207 @@
-"""The shape of an online table: one native table a feature view, one row an entity."""
+"""The shape of an online table, one row an entity, and the SQL that PostgreSQL and SQLite share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 from feast.feature_view import FeatureView
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.value_type import ValueType
-from psycopg import sql
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
-EVENT_TIMESTAMP = "event_timestamp"
-CREATED_TIMESTAMP = "created_timestamp"
-_TIMES = (EVENT_TIMESTAMP, CREATED_TIMESTAMP)
+from features.errors import KairosError
+from infra.online_columns import (
+    CREATED_TIMESTAMP,
+    EVENT_TIMESTAMP,
+    INSTANT,
+    OnlineColumn,
+    fitting_name,
+    instants,
+)
 
-
-@dataclass(frozen=True)
-class _Native:
-    """How a Feast type is kept: PostgreSQL's name of the type and the field of Feast's value."""
-
-    postgres: str
-    field: str
-
-
-_NATIVE = {
-    ValueType.BOOL: _Native("boolean", "bool_val"),
-    ValueType.BYTES: _Native("bytea", "bytes_val"),
-    ValueType.DOUBLE: _Native("double precision", "double_val"),
-    ValueType.FLOAT: _Native("real", "float_val"),
-    ValueType.INT32: _Native("integer", "int32_val"),
-    ValueType.INT64: _Native("bigint", "int64_val"),
-    ValueType.STRING: _Native("text", "string_val"),
-}
-
-
-@dataclass(frozen=True)
-class OnlineColumn:
-    """A key or feature column.
-
-    Attributes:
-        name: As in the feature view.
-        kind: Types PostgreSQL has no simple match for are kept as Feast's own bytes.
-    """
-
-    name: str
-    kind: ValueType
-
-    @property
-    def postgres_type(self) -> str:
-        return _NATIVE[self.kind].postgres if self.kind in _NATIVE else "bytea"
-
-    def to_database(self, value: Value | None) -> Any:
-        """What the column stores for Feast's `value`; None for a missing one."""
-        field = value.WhichOneof("val") if value is not None else None
-        if value is None or field is None:
-            return None
-        return getattr(value, field) if self.kind in _NATIVE else value.SerializeToString()
-
-    def reader(self) -> Callable[[Any], Value]:
-        """A function from a stored value to Feast's."""
-        if self.kind not in _NATIVE:
-            return lambda stored: Value() if stored is None else Value.FromString(bytes(stored))
-        field = _NATIVE[self.kind].field
-        return lambda stored: Value() if stored is None else Value(**{field: stored})
+STAGED = '"staged_rows"'
+GONE = '"gone_keys"'
 
 
 @dataclass(frozen=True)
 class OnlineTable:
-    """The table of one feature view: keys, features and the row's two instants."""
+    """The table of one feature view: keys, features and the row's two instants.
 
-    schema: str
+    Attributes:
+        name: The table's own name: the view's, unless that is longer than a database allows.
+        keys: In the view's order; together the primary key.
+        features: In the view's order.
+        ttl: How old a row may be when it is read; None is for ever.
+    """
+
     name: str
     keys: tuple[OnlineColumn, ...]
     features: tuple[OnlineColumn, ...]
+    ttl: timedelta | None = None
 
     @classmethod
-    def of(cls, schema: str, view: FeatureView) -> OnlineTable:
+    def of(cls, view: FeatureView) -> OnlineTable:
         """The table that `view` needs."""
+        keys = {
+            field.name: OnlineColumn(field.name, field.dtype.to_value_type()) for field in view.entity_columns
+        }
+        features = [OnlineColumn(field.name, field.dtype.to_value_type()) for field in view.features]
         return cls(
-            schema,
-            view.name,
-            tuple(OnlineColumn(field.name, field.dtype.to_value_type()) for field in view.entity_columns),
-            tuple(OnlineColumn(field.name, field.dtype.to_value_type()) for field in view.features),
+            fitting_name(view.name),
+            tuple(keys.values()),
+            tuple(column for column in features if column.name not in keys),
+            getattr(view, "ttl", None) or None,
         )
 
     @property
-    def identifier(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, self.name)
+    def stored_columns(self) -> tuple[str, ...]:
+        return (*(c.stored_name for c in (*self.keys, *self.features)), EVENT_TIMESTAMP, CREATED_TIMESTAMP)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (*(column.name for column in (*self.keys, *self.features)), *_TIMES)
+    def encode(self, rows: pa.Table | pa.RecordBatch) -> pa.RecordBatch:
+        """The rows as the table stores them: its columns, in its order.
 
-    @property
-    def column_types(self) -> dict[str, str]:
-        """Name to PostgreSQL type, in the table's order."""
-        types = {column.name: column.postgres_type for column in (*self.keys, *self.features)}
-        return types | dict.fromkeys(_TIMES, "timestamp with time zone")
+        Args:
+            rows: Keys, features, event_timestamp and, where there is one, created_timestamp, by name.
 
-    def create(self) -> sql.Composed:
-        """Creates the table, unless it exists."""
-        missing = {column.name for column in self.features} | {CREATED_TIMESTAMP}
-        columns = [
-            sql.SQL("{} {}").format(
-                sql.Identifier(name), sql.SQL(kind if name in missing else f"{kind} NOT NULL")
+        Raises:
+            KairosError: A column is missing, or holds what its type cannot.
+        """
+        names = set(rows.schema.names)
+        wanted = [*(column.name for column in (*self.keys, *self.features)), EVENT_TIMESTAMP]
+        missing = next((name for name in wanted if name not in names), None)
+        if missing is not None:
+            raise KairosError(
+                f"online table {self.name!r} cannot be loaded: column {missing!r} is missing, found "
+                f"{', '.join(rows.schema.names)}; write it or correct the view."
             )
-            for name, kind in self.column_types.items()
-        ]
-        columns.append(sql.SQL("PRIMARY KEY ({})").format(names([key.name for key in self.keys])))
-        return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
-            self.identifier, sql.SQL(", ").join(columns)
+        encoded = [self._encode_column(column, _flat(rows, column.name)) for column in self.keys]
+        encoded += [self._encode_column(column, _flat(rows, column.name)) for column in self.features]
+        encoded.append(instants(_flat(rows, EVENT_TIMESTAMP)))
+        if CREATED_TIMESTAMP in names:
+            encoded.append(instants(_flat(rows, CREATED_TIMESTAMP)))
+        else:
+            encoded.append(pa.nulls(rows.num_rows, INSTANT))
+        return self._complete(pa.RecordBatch.from_arrays(encoded, names=list(self.stored_columns)))
+
+    def encode_keys(self, rows: pa.Table) -> pa.RecordBatch:
+        """The rows' keys as the table stores them; see `encode`."""
+        missing = next((key.name for key in self.keys if key.name not in rows.column_names), None)
+        if missing is not None:
+            raise KairosError(
+                f"keys of online table {self.name!r} lack column {missing!r}, found "
+                f"{', '.join(rows.column_names)}; name each key column as the view does."
+            )
+        return pa.RecordBatch.from_arrays(
+            [self._encode_column(key, _flat(rows, key.name)) for key in self.keys],
+            names=[key.stored_name for key in self.keys],
         )
 
-    def merge_from(self, staging: sql.Identifier) -> sql.Composed:
+    def encode_values(self, rows: Sequence[tuple[EntityKey, Any, Any, Any]]) -> pa.RecordBatch:
+        """The rows of Feast's `online_write_batch` as the table stores them."""
+        keyed = [dict(zip(row[0].join_keys, row[0].entity_values, strict=True)) for row in rows]
+        columns = [_array(column, (one.get(column.name) for one in keyed)) for column in self.keys]
+        columns += [_array(column, (row[1].get(column.name) for row in rows)) for column in self.features]
+        times = [instants(pa.array([row[at] for row in rows])) for at in (2, 3)]
+        return self._complete(pa.RecordBatch.from_arrays([*columns, *times], names=list(self.stored_columns)))
+
+    def _encode_column(self, column: OnlineColumn, values: pa.Array) -> pa.Array:
+        try:
+            return column.from_arrow(values)
+        except (pa.ArrowException, TypeError, ValueError, AssertionError, AttributeError) as error:
+            raise KairosError(
+                f"online table {self.name!r}: column {column.name!r} is {values.type}, which is no "
+                f"{column.kind.name} ({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
+                "convert it or correct the view."
+            ) from error
+
+    def _complete(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows, of which none lacks a key or its event time."""
+        for name in (*(key.stored_name for key in self.keys), EVENT_TIMESTAMP):
+            if rows[name].null_count:
+                raise KairosError(
+                    f"online table {self.name!r}: {rows[name].null_count} of {rows.num_rows} rows have no "
+                    f"{name!r}, which identifies a row; leave them out."
+                )
+        return rows
+
+    def delete_gone(self, table: str) -> str:
+        """Deletes the rows whose keys are staged as gone."""
+        keys = names(self._key_names)
+        return f"DELETE FROM {table} WHERE ({keys}) IN (SELECT {keys} FROM {GONE})"
+
+    def delete_others(self, table: str) -> str:
+        """Deletes the rows whose keys are not staged."""
+        keys = names(self._key_names)
+        others = f"SELECT {keys} FROM {table} EXCEPT SELECT {keys} FROM {STAGED}"
+        return f"DELETE FROM {table} WHERE ({keys}) IN ({others})"
+
+    def merge(self, table: str, *, lowest: str, row: str) -> str:
         """Takes each key's newest staged row, unless the table knows a newer one.
 
-        Of two rows with the same event time the one created last wins, as in the point-in-time join.
+        Of two rows with the same event time the one created last wins, as in the point-in-time join; of two
+        that were created together, the one written last. Keys are taken in order: two merges never deadlock.
+
+        Args:
+            table: The table's quoted name.
+            lowest: Literal below every instant.
+            row: A staged row's own number.
         """
-        keys = [key.name for key in self.keys]
-        others = [name for name in self.columns if name not in keys]
-        return sql.SQL(
-            "INSERT INTO {table} AS kept ({columns}) SELECT DISTINCT ON ({keys}) {columns} FROM {staging} "
-            "ORDER BY {keys}, {event} DESC, {created} DESC NULLS LAST "
-            "ON CONFLICT ({keys}) DO UPDATE SET {updates} WHERE "
-            "(excluded.{event}, coalesce(excluded.{created}, '-infinity')) >= "
-            "(kept.{event}, coalesce(kept.{created}, '-infinity'))"
-        ).format(
-            table=self.identifier,
-            columns=names(self.columns),
-            keys=names(keys),
-            staging=staging,
-            event=sql.Identifier(EVENT_TIMESTAMP),
-            created=sql.Identifier(CREATED_TIMESTAMP),
-            updates=sql.SQL(", ").join(
-                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in others
-            ),
+        keys, columns = names(self._key_names), names(self.stored_columns)
+        event, created = names([EVENT_TIMESTAMP]), names([CREATED_TIMESTAMP])
+        updates = ", ".join(
+            f"{names([name])} = excluded.{names([name])}"
+            for name in self.stored_columns
+            if name not in self._key_names
+        )
+        return (
+            f"INSERT INTO {table} AS kept ({columns}) SELECT {columns} FROM (SELECT {columns}, row_number() "
+            f"OVER (PARTITION BY {keys} ORDER BY {event} DESC, {created} DESC NULLS LAST, {row} DESC) AS "
+            f"staged_place FROM {STAGED}) AS newest WHERE staged_place = 1 ORDER BY {keys} "
+            f"ON CONFLICT ({keys}) DO UPDATE SET {updates} WHERE "
+            f"(excluded.{event}, coalesce(excluded.{created}, {lowest})) >= "
+            f"(kept.{event}, coalesce(kept.{created}, {lowest}))"
         )
 
-    def select_by_keys(self, features: Sequence[OnlineColumn]) -> sql.Composed:
-        """Asks for many keys at once: columns place (from 1), event time, then `features`.
-
-        Takes one array a key column, as parameters; keys without a row are left out.
-        """
-        arrays = sql.SQL(", ").join(sql.SQL(f"%s::{key.postgres_type}[]") for key in self.keys)
-        aliases = names([key.name for key in self.keys])
-        return sql.SQL(
-            "SELECT asked.place, kept.{event}{features} FROM unnest({arrays}) WITH ORDINALITY "
-            "AS asked ({aliases}, place) JOIN {table} AS kept USING ({aliases})"
-        ).format(
-            event=sql.Identifier(EVENT_TIMESTAMP),
-            features=sql.SQL("").join(
-                sql.SQL(", kept.{}").format(sql.Identifier(column.name)) for column in features
-            ),
-            arrays=arrays,
-            aliases=aliases,
-            table=self.identifier,
-        )
+    @property
+    def _key_names(self) -> list[str]:
+        return [key.stored_name for key in self.keys]
 
 
-def names(columns: Sequence[str]) -> sql.Composed:
+@dataclass(frozen=True)
+class Lookup:
+    """What is asked of one table.
+
+    Attributes:
+        table: Which.
+        features: The columns to read.
+        keys: Distinct key tuples, as they are stored.
+    """
+
+    table: OnlineTable
+    features: tuple[OnlineColumn, ...]
+    keys: Sequence[tuple[Any, ...]]
+
+
+def names(columns: Iterable[str]) -> str:
     """The quoted names, separated by commas."""
-    return sql.SQL(", ").join(sql.Identifier(name) for name in columns)
+    return ", ".join(f'"{name.replace(chr(34), chr(34) * 2)}"' for name in columns)
 
 
-def in_utc(moment: datetime | None) -> datetime | None:
-    """The instant with its zone; Feast's naive times are UTC."""
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+def batches_of(rows: pa.Table, size: int) -> Iterator[pa.RecordBatch]:
+    """The rows in batches of at most `size`; at least one, so that the schema is always seen."""
+    if rows.num_rows == 0:
+        yield pa.RecordBatch.from_arrays([_flat(rows, n) for n in rows.column_names], schema=rows.schema)
+    yield from rows.to_batches(max_chunksize=size)
+
+
+def _flat(rows: pa.Table | pa.RecordBatch, name: str) -> pa.Array:
+    column = rows.column(name)
+    if isinstance(column, pa.ChunkedArray):
+        return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return column
+
+
+def _array(column: OnlineColumn, values: Iterable[Any]) -> pa.Array:
+    return pa.array([column.to_database(value) for value in values], column.storage.arrow)

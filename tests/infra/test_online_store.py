@@ -1,37 +1,31 @@
-"""The online store against a real PostgreSQL."""
+"""The online stores, on a real PostgreSQL and on SQLite."""
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pyarrow as pa
 import pytest
-from feast import Entity, FeatureView, Field, FileSource, RepoConfig
+from feast import Entity, FeatureView, RepoConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import StringList, Value
 from feast.types import Array, Bool, Float64, Int64, String
-from feast.value_type import ValueType
+from online_stores import KINDS, entity, feature_view, new_store, repo_config
 
 from features.errors import KairosError
-from infra.online_store import PostgresRowOnlineStore, PostgresRowOnlineStoreConfig
 
-SCHEMA = "online_under_test"
 DAY = datetime(2017, 3, 1, tzinfo=UTC)
-USER = Entity(name="user_id", join_keys=["user_id"], value_type=ValueType.STRING)
-ITEM = Entity(name="item_id", join_keys=["item_id"], value_type=ValueType.STRING)
+USER, ITEM = entity("user_id"), entity("item_id")
 FEATURES = {"count": Int64, "rate": Float64, "kind": String, "seen": Bool}
 
 
-def view(features: dict = FEATURES, entities: tuple[Entity, ...] = (USER, ITEM)) -> FeatureView:
-    return FeatureView(
-        name="user item: 'odd' \"name\"",
-        entities=list(entities),
-        schema=[Field(name=e.name, dtype=String) for e in entities]
-        + [Field(name=name, dtype=kind) for name, kind in features.items()],
-        source=FileSource(path="unused.parquet", timestamp_field="event_timestamp"),
-    )
+def view(
+    features: dict = FEATURES, entities: tuple[Entity, ...] = (USER, ITEM), ttl: timedelta = timedelta(0)
+) -> FeatureView:
+    return feature_view("user item: 'odd' \"name\"", list(entities), features, ttl=ttl)
 
 
 def key(user: str, item: str) -> EntityKey:
@@ -65,17 +59,19 @@ def arrow(rows: list[tuple[str, str, int | None, datetime]]) -> pa.Table:
     )
 
 
-@pytest.fixture
-def config(postgres_url: str, tmp_path: Path) -> RepoConfig:
-    online = PostgresRowOnlineStoreConfig(database_url=postgres_url, schema_name=SCHEMA)
-    return RepoConfig(
-        project="test", registry=str(tmp_path / "registry.db"), offline_store="duckdb", online_store=online
-    )
+@pytest.fixture(params=KINDS)
+def kind(request) -> str:
+    return request.param
 
 
 @pytest.fixture
-def store(config: RepoConfig):
-    store = PostgresRowOnlineStore()
+def config(kind: str, postgres_url: str, tmp_path: Path) -> RepoConfig:
+    return repo_config(kind, postgres_url, tmp_path)
+
+
+@pytest.fixture
+def store(kind: str, config: RepoConfig):
+    store = new_store(kind)
     store.update(config, [view()], [view()], [], [], partial=False)
     yield store
     store.teardown(config, [view()], [])
@@ -140,8 +136,15 @@ def test_a_failed_load_changes_nothing(store, config) -> None:
     store.online_write_batch(config, view(), [row("a", "x", 1)], None)
     bad = arrow([("a", "x", 2, DAY + timedelta(days=1)), ("b", "x", 3, DAY)])
     bad = bad.set_column(bad.column_names.index("count"), "count", pa.array(["2", "three"]))
-    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+    with pytest.raises(KairosError, match="column 'count' is string, which is no INT64"):
         store.replace_latest(config, view(), bad)
+
+    def torn():
+        yield from arrow([("a", "x", 2, DAY + timedelta(days=1))]).to_batches()
+        raise OSError("the source broke off")
+
+    with pytest.raises(OSError, match="broke off"):
+        store.replace_latest(config, view(), torn(), complete=True)
     assert counts(store, config, ("a", "x"), ("b", "x")) == [1, None]
 
 
@@ -158,21 +161,121 @@ def test_tables_follow_their_views(store, config) -> None:
         counts(store, config, ("a", "x"))
 
 
+def test_a_view_that_was_not_applied_takes_no_rows(store, config) -> None:
+    stranger = feature_view("stranger", [USER, ITEM], FEATURES)
+    with pytest.raises(KairosError, match=r"no (such )?table .*apply its view first"):
+        store.replace_latest(config, stranger, arrow([("a", "x", 1, DAY)]))
+
+
+def test_any_order_of_loads_leaves_what_a_dictionary_would(store, config) -> None:
+    rng = random.Random(3)
+    known: dict[tuple[str, str], tuple[datetime, int]] = {}
+    for step in range(40):
+        drawn = [
+            (rng.choice("abc"), rng.choice("xyz"), 10 * step + n, DAY + timedelta(hours=rng.randrange(6)))
+            for n in range(rng.randrange(6))
+        ]
+        gone = [(rng.choice("abc"), rng.choice("xyz")) for _ in range(rng.randrange(3))]
+        complete, limit = rng.random() < 0.2, DAY + timedelta(hours=rng.randrange(3))
+        if rng.random() < 0.3:
+            store.online_write_batch(config, view(), [row(*one) for one in drawn], None)
+            gone, complete, limit = [], False, DAY
+        else:
+            keys = pa.table({"user_id": [u for u, _ in gone], "item_id": [i for _, i in gone]})
+            keys = keys.cast(pa.schema([("user_id", pa.string()), ("item_id", pa.string())]))
+            loaded = arrow(drawn).drop_columns(["created_timestamp"])
+            store.replace_latest(config, view(), loaded, limit, gone=keys, complete=complete)
+        for key_gone in gone:
+            known.pop(key_gone, None)
+        if complete:
+            known = {k: v for k, v in known.items() if k in {one[:2] for one in drawn}}
+        for user, item, count, at in drawn:
+            if known.get((user, item), (DAY, 0))[0] <= at:
+                known[user, item] = (at, count)
+        known = {k: v for k, v in known.items() if v[0] >= limit}
+        asked = [(user, item) for user in "abc" for item in "xyz"]
+        assert counts(store, config, *asked) == [known.get(k, (DAY, None))[1] for k in asked], step
+
+
 def test_types_without_a_match_are_kept_as_bytes(store, config) -> None:
     lists = view({"count": Int64, "tags": Array(String)})
     store.update(config, [], [lists], [], [], partial=True)
     tags = Value(string_list_val=StringList(val=["a", "b"]))
     store.online_write_batch(config, lists, [(key("a", "x"), {"tags": tags}, DAY, None)], None)
     assert store.online_read(config, lists, [key("a", "x")])[0][1]["tags"] == tags
-    with pytest.raises(KairosError, match="'tags' is kept as bytes"):
-        store.replace_latest(config, lists, arrow([]).append_column("tags", pa.array([], pa.string())))
+    loaded = arrow([("a", "x", 2, DAY), ("b", "x", 3, DAY)])
+    loaded = loaded.append_column("tags", pa.array([["c"], None], pa.list_(pa.string())))
+    store.replace_latest(config, lists, loaded)
+    found = store.online_read(config, lists, [key("a", "x"), key("b", "x")])
+    tags = Value(string_list_val=StringList(val=["c"]))
+    assert [values["tags"] for _, values in found] == [tags, Value()]
 
 
 def test_a_missing_column_is_named(store, config) -> None:
     with pytest.raises(KairosError, match="column 'rate' is missing"):
         store.replace_latest(config, view(), arrow([]).drop_columns(["rate"]))
+    with pytest.raises(KairosError, match=r"keys of online table .* lack column 'item_id'"):
+        store.replace_latest(config, view(), arrow([]), gone=pa.table({"user_id": ["a"]}))
+    without_key = arrow([("a", "x", 1, DAY)]).set_column(0, "item_id", pa.nulls(1, pa.string()))
+    with pytest.raises(KairosError, match="1 of 1 rows have no 'item_id'"):
+        store.replace_latest(config, view(), without_key)
 
 
+def test_gone_keys_lose_their_rows_before_the_new_ones_come(store, config) -> None:
+    later = DAY + timedelta(days=1)
+    store.replace_latest(
+        config, view(), arrow([("a", "x", 1, later), ("b", "x", 2, later), ("c", "x", 3, DAY)])
+    )
+    gone = pa.table({"item_id": ["x", "x", "x"], "user_id": ["a", "b", "never seen"]})
+    store.replace_latest(config, view(), arrow([("a", "x", 4, DAY)]), gone=gone)
+    assert counts(store, config, ("a", "x"), ("b", "x"), ("c", "x")) == [4, None, 3]
+
+
+def test_a_complete_load_leaves_nothing_else(store, config) -> None:
+    later = DAY + timedelta(days=1)
+    store.replace_latest(
+        config, view(), arrow([("a", "x", 1, later), ("b", "x", 2, DAY), ("c", "y", 3, DAY)])
+    )
+    store.replace_latest(
+        config, view(), arrow([("a", "x", 4, DAY), ("c", "y", 5, DAY), ("c", "x", 6, DAY)]), complete=True
+    )
+    asked = [("a", "x"), ("b", "x"), ("c", "y"), ("c", "x")]
+    assert counts(store, config, *asked) == [1, None, 5, 6], "newer rows stay"
+    store.replace_latest(config, view(), arrow([]), complete=True)
+    assert counts(store, config, *asked) == [None] * 4
+
+
+def test_rows_past_their_ttl_read_as_missing(store, config) -> None:
+    brief = view(ttl=timedelta(hours=6))
+    store.replace_latest(config, view(), arrow([("a", "x", 1, DAY), ("b", "x", 2, DAY + timedelta(hours=1))]))
+    store.clock = lambda: DAY + timedelta(hours=6)
+    assert counts(store, config, ("a", "x"), ("b", "x"), of=brief) == [1, 2], "the limit itself is fresh"
+    store.clock = lambda: DAY + timedelta(hours=6, microseconds=1)
+    assert counts(store, config, ("a", "x"), ("b", "x"), of=brief) == [None, 2]
+    assert counts(store, config, ("a", "x"), ("b", "x")) == [1, 2], "ttl 0 is for ever"
+    store.clock = lambda: DAY - timedelta(days=30)
+    assert counts(store, config, ("a", "x"), of=brief) == [1], "a row that is valid only later is answered"
+
+
+def test_names_longer_than_a_database_allows(store, config) -> None:
+    features = {"f" * 70 + "1": Int64, "f" * 70 + "2": Int64, "event_timestamp": Int64, "50%": Int64}
+    twins = [feature_view("v" * 80 + end, [USER], features) for end in "ab"]
+    store.update(config, [], twins, [], [], partial=True)
+    for number, one in enumerate(twins):
+        asked = EntityKey(join_keys=["user_id"], entity_values=[Value(string_val="a")])
+        values = {name: Value(int64_val=10 * number + n) for n, name in enumerate(features)}
+        store.online_write_batch(config, one, [(asked, values, DAY, None)], None)
+    for one in twins:
+        [(_, found)] = store.online_read(config, one, [asked])
+        assert [value.int64_val for value in found.values()] == (
+            [0, 1, 2, 3] if one is twins[0] else [10, 11, 12, 13]
+        )
+    store.update(config, [], twins, [], [], partial=True)
+    assert store.online_read(config, twins[0], [asked])[0][0] == DAY, "nothing is made anew"
+    store.update(config, twins, [], [], [], partial=True)
+
+
+@pytest.mark.parametrize("kind", ["postgres"], indirect=True)
 def test_reading_survives_a_server_that_closed_the_connection(store, config, postgres_url) -> None:
     store.online_write_batch(config, view(), [row("a", "x", 1)], None)
     assert counts(store, config, ("a", "x")) == [1]
@@ -181,15 +284,15 @@ def test_reading_survives_a_server_that_closed_the_connection(store, config, pos
     assert counts(store, config, ("a", "x")) == [1]
 
 
-def test_the_password_is_never_shown() -> None:
-    url = "postgresql+psycopg://kairos:hunter2@127.0.0.1:1/shop"
-    config = RepoConfig(
-        project="test",
-        registry="unused.db",
-        offline_store="duckdb",
-        online_store=PostgresRowOnlineStoreConfig(database_url=url),
-    )
+def test_the_password_is_never_shown(tmp_path) -> None:
+    config = repo_config("postgres", "postgresql+psycopg://kairos:hunter2@127.0.0.1:1/shop", tmp_path)
     assert "hunter2" not in repr(config) + str(config.online_store) + config.online_store.model_dump_json()
     with pytest.raises(KairosError, match=r"127\.0\.0\.1") as failure:
-        PostgresRowOnlineStore().online_read(config, view(), [key("a", "x")])
+        new_store("postgres").online_read(config, view(), [key("a", "x")])
     assert "hunter2" not in str(failure.value)
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path) -> None:
+    (tmp_path / "online.db").mkdir()
+    with pytest.raises(KairosError, match=r"online\.db cannot be opened"):
+        new_store("sqlite").online_read(repo_config("sqlite", "", tmp_path), view(), [key("a", "x")])
