@@ -19,6 +19,7 @@ import duckdb
 
 from features.contracts import CONTRACTS, EVENTS
 from features.errors import KairosError, UsageError
+from infra.lake_contents import described
 from infra.lake_files import digest_tree, disk_errors, parquet_literal, point_to, sql_literal, sync_tree
 from infra.lake_manifest import Manifest
 
@@ -64,19 +65,27 @@ class EventLake:
         """
         return self._filled().fingerprint
 
-    def connect(self, as_of: datetime | None = None) -> duckdb.DuckDBPyConnection:
+    def connect(
+        self, as_of: datetime | None = None, *, since: datetime | None = None, known_keys: bool = True
+    ) -> duckdb.DuckDBPyConnection:
         """A DuckDB connection, in UTC, with the views `events`, `users`, `items` and `promotions`.
 
         Args:
             as_of: Knowledge cut-off, timezone-aware: events at or after it do not show, nor do users who
                 signed up and items that were created since. Promotions are announced ahead: all show.
+            since: Events before this instant do not show either; their days' files are not opened.
+            known_keys: Whether `as_of` hides users and items too. A part of the past counted by itself needs
+                the zone and category that every other part sees, of those who signed up later as well.
 
         Raises:
             KairosError: The lake is empty.
-            UsageError: `as_of` has no timezone.
+            UsageError: `as_of` or `since` has no timezone.
         """
-        if as_of is not None and as_of.tzinfo is None:
-            raise UsageError(f"as_of == {as_of.isoformat()}, must carry a timezone; add +00:00 for UTC.")
+        for name, moment in (("as_of", as_of), ("since", since)):
+            if moment is not None and moment.tzinfo is None:
+                raise UsageError(
+                    f"{name} == {moment.isoformat()}, must carry a timezone; add +00:00 for UTC."
+                )
         self._filled()
         folder = (self.root / "current").resolve()  # a later ingest must not change what is read here
         connection = self.open_scratch()
@@ -85,7 +94,8 @@ class EventLake:
             events = contract is EVENTS
             files = parquet_literal(folder, "events/*/*.parquet" if events else f"{contract.name}.parquet")
             layout = ", hive_partitioning = true, hive_types = {'day': DATE}" if events else ""
-            rows = f"read_parquet({files}{layout}) {_known(contract.name, as_of)}"
+            shown = _known(contract.name, as_of, since) if events or known_keys else ""
+            rows = f"read_parquet({files}{layout}) {shown}"
             connection.execute(f"CREATE VIEW {contract.name} AS SELECT {columns} FROM {rows}")
         return connection
 
@@ -105,7 +115,7 @@ class EventLake:
         Readers see the old content or the new one, at any instant and after any crash.
         """
         with disk_errors(self.root):
-            manifest.write(self.staging / "manifest.json")
+            described(manifest, self.staging).write(self.staging / "manifest.json")
             sync_tree(self.staging)
             name = f"v-{digest_tree(self.staging)}"
             current = self.root / "current"
@@ -140,16 +150,20 @@ class EventLake:
         return manifest
 
 
-def _known(table: str, as_of: datetime | None) -> str:
-    """The WHERE clause that hides what was not known at `as_of`."""
-    if as_of is None:
-        return ""
-    moment = as_of.astimezone(UTC)
-    instant = f"TIMESTAMPTZ '{moment.isoformat()}'"
-    if table == "events":
-        return f"WHERE day <= DATE '{moment.date()}' AND event_ts < {instant}"
-    column = {"users": "signup_ts", "items": "created_ts"}.get(table)
-    return f"WHERE {column} IS NULL OR {column} < {instant}" if column else ""
+def _known(table: str, as_of: datetime | None, since: datetime | None) -> str:
+    """The WHERE clause that hides what was not known at `as_of`, and events before `since`."""
+    bounds = []
+    for moment, sign in ((as_of, "<"), (since, ">=")):
+        if moment is None:
+            continue
+        instant = f"TIMESTAMPTZ '{moment.astimezone(UTC).isoformat()}'"
+        if table == "events":
+            # The day prunes files; the instant decides.
+            day = moment.astimezone(UTC).date()
+            bounds.append(f"day {sign[0]}= DATE '{day}' AND event_ts {sign} {instant}")
+        elif sign == "<" and (column := {"users": "signup_ts", "items": "created_ts"}.get(table)):
+            bounds.append(f"({column} IS NULL OR {column} < {instant})")
+    return f"WHERE {' AND '.join(bounds)}" if bounds else ""
 
 
 def _alive(pid: str) -> bool:

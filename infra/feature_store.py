@@ -18,21 +18,24 @@ import pyarrow as pa
 from duckdb import DuckDBPyRelation
 
 from features.errors import KairosError
-from features.table import Dtype, FeatureTable, Service
+from features.table import FeatureTable, Service
 from features.tables import FEATURE_TABLES, SERVICES, column_named
+from infra.feature_files import TIMESTAMP
+from infra.feature_online import online_changes
+from infra.feature_tables import FeatureTables
 from infra.registry_guard import refuse_foreign_code
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+    from infra.online_rows import RowOnlineStore
+
 PROJECT = "kairos"
-TIMESTAMP = "event_timestamp"
-_ROWS_A_GROUP = 122_880
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class KairosFeatureStore:
-    """Feast, configured in code; state under `home`, one Parquet file a feature table in `tables_dir`."""
+    """Feast, configured in code; state under `home`, the feature tables' files in `tables_dir`."""
 
     def __init__(
         self, home: Path, database_url: str, tables_dir: Path, *, duckdb_memory_gb: float | None = None
@@ -42,13 +45,14 @@ class KairosFeatureStore:
         Args:
             home: The registry and spilled data live in `home/feast`.
             database_url: `postgresql+psycopg://...` for the online tables.
-            tables_dir: Where `write_table` writes and Feast reads.
+            tables_dir: Where `infra.feature_build` and `write_table` write and Feast reads.
             duckdb_memory_gb: What a join may use before it spills to disk; None is 80 % of the machine.
         """
         self._home = home
         self._database_url = database_url
         self._tables_dir = tables_dir
-        self._memory_limit = f"{duckdb_memory_gb}GB" if duckdb_memory_gb is not None else None
+        self._memory_gb = duckdb_memory_gb
+        self.tables = FeatureTables(tables_dir)
 
     def __repr__(self) -> str:
         return f"KairosFeatureStore(home={str(self._home)!r}, tables_dir={str(self._tables_dir)!r})"
@@ -74,11 +78,13 @@ class KairosFeatureStore:
         spill = self._home / "feast" / "spill"
         spill.mkdir(parents=True, exist_ok=True)
         refuse_foreign_code(self.registry_path)
+        memory_limit = f"{self._memory_gb}GB" if self._memory_gb is not None else None
         config = RepoConfig(
             project=PROJECT,
-            provider="local",
+            provider="infra.online_provider.ArrowProvider",
+            batch_engine="infra.online_engine.ArrowComputeEngine",
             registry=RegistryConfig(path=str(self.registry_path)),
-            offline_store=AsofOfflineStoreConfig(memory_limit=self._memory_limit, temp_directory=str(spill)),
+            offline_store=AsofOfflineStoreConfig(memory_limit=memory_limit, temp_directory=str(spill)),
             online_store=PostgresRowOnlineStoreConfig(database_url=self._database_url),
             repo_path=self._home,
             entity_key_serialization_version=3,
@@ -103,9 +109,10 @@ class KairosFeatureStore:
         self.feast.apply(objects, objects_to_delete=gone, partial=False)
 
     def write_table(self, table: FeatureTable, relation: DuckDBPyRelation) -> int:
-        """Number of rows written to the table's Parquet file, which readers see whole or not at all.
+        """Number of rows of the table, which is now this relation, in a version written by hand.
 
-        Rows are sorted by keys and event_timestamp; timestamps are microseconds in UTC.
+        For trials and tests: the platform builds all tables together (`infra.feature_build`). Readers see
+        the old table or the new one, its rows laid out as a build would lay them out.
 
         Args:
             table: The declaration `relation` was built from.
@@ -114,33 +121,9 @@ class KairosFeatureStore:
         Raises:
             KairosError: A declared column is missing.
         """
-        wanted = [*table.keys, TIMESTAMP, *(column.name for column in table.columns)]
-        missing = [name for name in wanted if name not in relation.columns]
-        if missing:
-            raise KairosError(
-                f"feature table {table.name!r} lacks column {missing[0]!r}, its build returned "
-                f"{', '.join(relation.columns)}; make build and declaration agree."
-            )
-        self._tables_dir.mkdir(parents=True, exist_ok=True)
-        path = self.table_path(table.name)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        order = ", ".join(f'"{name}"' for name in (*table.keys, TIMESTAMP))
-        try:
-            (
-                relation.project(", ".join(_stored(name, table) for name in wanted))
-                .order(order)
-                .write_parquet(str(partial), compression="zstd", row_group_size=_ROWS_A_GROUP)
-            )
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
         import pyarrow.parquet as pq
 
-        return int(pq.read_metadata(path).num_rows)
-
-    def table_path(self, name: str) -> Path:
-        """Where the feature table's Parquet file lies."""
-        return self._tables_dir / f"{name}.parquet"
+        return int(pq.read_metadata(self.tables.write_whole(table, relation)).num_rows)
 
     def historical(self, entity_frame: pd.DataFrame, service: str) -> pd.DataFrame:
         """The frame's columns, then the service's features as of each row's event_timestamp.
@@ -187,20 +170,12 @@ class KairosFeatureStore:
         """
         if as_of.tzinfo is None:
             raise KairosError(f"as_of == {as_of}, must carry a time zone; pass UTC.")
-        from infra.online_store import PostgresRowOnlineStore
-
-        provider = self.feast._get_provider()
-        online = provider.online_store
-        assert isinstance(online, PostgresRowOnlineStore)
+        provider, online = self.feast._get_provider(), self._online_store
         changed: dict[str, int] = {}
         for table in FEATURE_TABLES:
             if not table.online:
                 continue
-            if not self.table_path(table.name).exists():
-                raise KairosError(
-                    f"feature table {table.name!r} has no file {self.table_path(table.name)}; "
-                    "run `kairos materialize`, which builds it."
-                )
+            self.tables.files(table.name)
             view = self.feast.get_feature_view(table.name, allow_registry_cache=True)
             oldest = as_of - timedelta(days=table.ttl_days) if table.ttl_days is not None else None
             newest = provider.offline_store.pull_latest_from_table_or_query(
@@ -216,6 +191,47 @@ class KairosFeatureStore:
             changed[table.name] = online.replace_latest(self.feast.config, view, newest.to_arrow(), oldest)
         return changed
 
+    def follow(self, version: str | None) -> dict[str, int]:
+        """Rows written to each online table, all of which then hold exactly the version in use.
+
+        Args:
+            version: Fingerprint of the version that the online store holds: only what changed since goes
+                there, and whoever is no longer known is removed or set back. None, or a version that is
+                gone, sends everything.
+
+        Raises:
+            KairosError: Nothing was built yet.
+        """
+        versions = self.tables.versions()
+        current, known = self.tables.current, self.tables.manifest()
+        if current is None or known is None:
+            raise KairosError(f"no feature tables in {self._tables_dir}; run `kairos materialize`.")
+        old = versions.get(version) if version is not None else None
+        changed: dict[str, int] = {}
+        for table in FEATURE_TABLES:
+            memory_gb = self._memory_gb or 4.0
+            changes = (
+                online_changes(table, (current, known), old, memory_gb=memory_gb) if table.online else None
+            )
+            if changes is not None:
+                changed[table.name] = self._online_store.replace_latest(
+                    self.feast.config,
+                    self.feast.get_feature_view(table.name, allow_registry_cache=True),
+                    changes.rows,
+                    changes.expire_before,
+                    gone=changes.gone,
+                    complete=changes.complete,
+                )
+        return changed
+
+    @property
+    def _online_store(self) -> RowOnlineStore:
+        from infra.online_rows import RowOnlineStore
+
+        online = self.feast._get_provider().online_store
+        assert isinstance(online, RowOnlineStore)
+        return online
+
     def online(self, entity_rows: Sequence[Mapping[str, Any]], service: str) -> pd.DataFrame:
         """The rows' own values, then the service's features as the online store knows them now.
 
@@ -225,30 +241,12 @@ class KairosFeatureStore:
             entity_rows: Join keys and request fields, the same names in every row.
             service: A feature service's name.
         """
+        from infra.online_lookup import read_online
+
         declared = _declared_service(service)
+        frame = _feature_frame(read_online(self.feast, declared, entity_rows), declared)
         asked = pd.DataFrame([{k: v for k, v in row.items() if k != TIMESTAMP} for row in entity_rows])
-        if asked.empty:
-            raise KairosError("entity_rows is empty, must hold at least one row of keys and request fields.")
-        response = self.feast.get_online_features(
-            features=self.feast.get_feature_service(service, allow_cache=True),
-            entity_rows=asked.to_dict("list"),
-        ).to_dict()
-        columns = {
-            name: pa.array(response[name], _ARROW[column_named(name).dtype]) for name in declared.features
-        }
-        frame = _feature_frame(pa.table(columns), declared)
         return pd.concat([asked[[n for n in asked.columns if n not in frame.columns]], frame], axis=1)
-
-
-_ARROW: dict[Dtype, pa.DataType] = {"float": pa.float64(), "int": pa.int64(), "str": pa.string()}
-
-
-def _stored(name: str, table: FeatureTable) -> str:
-    """SQL that gives the column its stored type."""
-    dtypes = {column.name: column.dtype for column in table.columns}
-    kinds = {"float": "DOUBLE", "int": "BIGINT", "str": "VARCHAR"}
-    kind = kinds[dtypes[name]] if name in dtypes else "VARCHAR" if name in table.keys else "TIMESTAMPTZ"
-    return f'CAST("{name}" AS {kind}) AS "{name}"'
 
 
 def _declared_service(name: str) -> Service:

@@ -13,7 +13,8 @@ import pyarrow as pa
 from features.contracts import CONTRACTS, FUTURE
 from features.errors import KairosError
 from infra.event_lake import EventLake
-from infra.lake_files import digest_tree, disk_errors, parquet_literal
+from infra.lake_contents import contents_of
+from infra.lake_files import disk_errors, parquet_literal
 from infra.lake_manifest import Manifest, TableCounts
 from infra.lake_writer import TableWriter
 from infra.lock import exclusive_lock
@@ -107,15 +108,18 @@ def _stage(
         first, last = _span(connection, lake)
     finally:
         connection.close()
+    contents = contents_of(lake.staging)
     return Manifest(
         source=source.name,
         source_fingerprint=fingerprint,
-        fingerprint=digest_tree(lake.staging),
+        fingerprint=contents.fingerprint,
         tables=counts,
         first_event=first,
         last_event=last,
         notes=source.notes(),
         degraded=tuple(degraded),
+        days=contents.days,
+        digests=contents.digests,
     )
 
 

@@ -6,7 +6,7 @@ import errno
 import glob
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,22 +42,40 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 def digest_tree(folder: Path) -> str:
     """First 16 hex digits of the SHA-256 of every file's name and content under `folder`."""
-    digest = hashlib.sha256()
+    return digest_of_files(digests_of_files(folder))
+
+
+def digests_of_files(folder: Path) -> dict[str, bytes]:
+    """SHA-256 of every file under `folder`, by its path in there, in the paths' order."""
+    digests = {}
     for path in _files(folder):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+            digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").digest()
+    return digests
+
+
+def digest_of_files(digests: Mapping[str, bytes]) -> str:
+    """16 hex digits that change whenever a file's name or content does."""
+    digest = hashlib.sha256()
+    for name, content in digests.items():
+        digest.update(name.encode() + b"\0")
+        digest.update(content)
     return digest.hexdigest()[:16]
 
 
 def sync_tree(folder: Path) -> None:
     """Everything under `folder` is on the disk itself when this returns."""
     for path in [*_files(folder), *(p for p in folder.rglob("*") if p.is_dir()), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """The file, or the folder's list of names, is on the disk itself when this returns."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def parquet_literal(folder: Path, pattern: str) -> str:

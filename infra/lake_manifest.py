@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-FORMAT = 1  # raise it whenever the files' layout changes: lakes of another format are built anew
+FORMAT = 2  # raise it whenever the files' layout changes: lakes of another format are built anew
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,14 @@ class TableCounts:
 
 
 @dataclass(frozen=True)
+class DayContent:
+    """One UTC day's events: how many, and a digest that changes exactly when one of them does."""
+
+    events: int
+    digest: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The lake's content in short.
 
@@ -52,6 +60,8 @@ class Manifest:
         first_event, last_event: Span of `event_ts`.
         notes: What the source decided on a person's behalf.
         degraded: What was not told and is taken as unknown.
+        days: Events of each UTC day that has any, in order; keys are ISO dates.
+        digests: Digest of each other table's rows.
     """
 
     source: str
@@ -62,6 +72,8 @@ class Manifest:
     last_event: datetime | None
     notes: tuple[str, ...]
     degraded: tuple[str, ...]
+    days: Mapping[str, DayContent] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Stores the manifest as JSON, the same bytes for the same content."""
@@ -80,6 +92,7 @@ class Manifest:
         for bound in ("first_event", "last_event"):
             content[bound] = content[bound] and datetime.fromisoformat(content[bound])
         content["tables"] = {name: TableCounts(**counts) for name, counts in content["tables"].items()}
+        content["days"] = {day: DayContent(**told) for day, told in content["days"].items()}
         for words in ("notes", "degraded"):
             content[words] = tuple(content[words])
         return cls(**content)

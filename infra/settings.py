@@ -91,6 +91,15 @@ class Settings(BaseSettings):
     default_timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
         "UTC", description="Time zone of users who have none."
     )
+    late_events_hours: float = Field(
+        48.0, ge=0, le=24 * 90, description="Days so far back are counted anew where their events changed."
+    )
+    feature_chunk_events: int = Field(
+        25_000_000, ge=1_000, description="Events counted at a time when features are built; bounds memory."
+    )
+    max_feature_age_hours: float | None = Field(
+        None, gt=0, description="Oldest features that may be scored; unset: each table's own limit."
+    )
     duckdb_memory_gb: float = Field(4.0, gt=0, description="Memory DuckDB may use before it spills to disk.")
     connect_timeout_seconds: int = Field(10, ge=1, le=600, description="Wait for PostgreSQL to answer.")
     query_timeout_seconds: float = Field(30.0, gt=0, description="Longest `kairos sql` query.")
@@ -140,7 +149,7 @@ class Settings(BaseSettings):
 
     @property
     def features_dir(self) -> Path:
-        """Where feature tables lie, one Parquet file each."""
+        """Where feature tables lie, a version a folder."""
         return self.home / "features"
 
     @property

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from features.calendar import local_times
-from features.interactions import build_interactions
+from features.market import MARKET
+from features.promotion import relevant_promotions
 from features.tables import FEATURE_TABLES
+from features.visits import create_visits
 from infra.feature_store import KairosFeatureStore
 
 START = datetime(2017, 2, 1, tzinfo=UTC)
@@ -36,12 +38,22 @@ def shop(days: int = 120) -> duckdb.DuckDBPyConnection:
             "session_id": "set below",
             "store_id": [f"store{n}" for n in rng.integers(0, STORES, count)],
             "region": "unknown",
-            "device": "unknown",
-            "channel": "unknown",
+            "device": rng.choice(["ios", "android", "unknown"], count),
+            "network": rng.choice(["wifi", "4g", "unknown"], count),
+            "channel": rng.choice(["app", "web", "unknown"], count),
         }
     )
     # No session runs over a whole hour: one that is still open at a cut-off counts only when it ends.
     events["session_id"] = events["user_id"] + "@" + pd.Series(seconds // 3600).astype(str)
+    # Two regions, told by half of the events only.
+    told = rng.random(count) < 0.5
+    events["region"] = np.where(
+        told, "region" + (events["store_id"].str[5:].astype(int) % 2).astype(str), "unknown"
+    )
+    pushed = events.iloc[::50].assign(item_id=None, event_type="push_sent")
+    pushed["event_type"] = np.where(np.arange(len(pushed)) % 3 == 0, "push_opened", "push_sent")
+    pushed["event_id"] = "p" + pushed["event_id"]
+    events = pd.concat([events, pushed], ignore_index=True)
     users = pd.DataFrame({"user_id": [f"u{n}" for n in range(USERS)]})
     users["timezone"] = [ZONES[n % 2] for n in range(USERS)]
     items = pd.DataFrame({"item_id": [f"i{n}" for n in range(ITEMS)]})
@@ -51,7 +63,9 @@ def shop(days: int = 120) -> duckdb.DuckDBPyConnection:
     promotions = pd.DataFrame(
         {
             "item_id": [f"i{n}" for n in rng.integers(0, ITEMS, 200)],
-            "store_id": [f"store{n}" for n in rng.integers(0, STORES, 200)],
+            "category_path": None,
+            "region": np.where(np.arange(200) % 5 == 0, "region1", "unknown"),
+            "store_id": [f"store{n}" if n < STORES else None for n in rng.integers(0, STORES + 1, 200)],
             "starts_at": starts,
             "ends_at": [start + timedelta(days=7) for start in starts],
             "kind": rng.choice(["display", "mailer"], 200),
@@ -68,10 +82,9 @@ def shop(days: int = 120) -> duckdb.DuckDBPyConnection:
 
 def write_tables(store: KairosFeatureStore, con: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
     """Every feature table as of `as_of`."""
-    interactions = build_interactions(con)
+    relations = {**create_visits(con), "promotions": relevant_promotions(con, as_of)}
     for table in FEATURE_TABLES:
-        relation = interactions if table.source == "interactions" else con.table("promotions")
-        store.write_table(table, table.build(relation, as_of))
+        store.write_table(table, table.build(relations[table.source], as_of))
 
 
 def entity_frame(instants: list[datetime], rows: int = 400) -> pd.DataFrame:
@@ -86,11 +99,17 @@ def entity_frame(instants: list[datetime], rows: int = 400) -> pd.DataFrame:
             "item_id": [f"i{n}" for n in item],
             "category": [f"food > kind {n % 6}" for n in item],
             "store_id": [f"store{n}" for n in rng.integers(0, STORES + 1, rows)],
+            "region": rng.choice(["region0", "region1", "region2", "unknown"], rows),
+            "device": rng.choice(["ios", "android", "palm", "unknown"], rows),
+            "network": rng.choice(["wifi", "4g", "5g", "unknown"], rows),
+            "channel": rng.choice(["app", "web", "fax", "unknown"], rows),
+            "market": MARKET,
             "daypart": local["daypart"].to_numpy(),
             "weekday": local["local_weekday"].astype(str).to_numpy(),
             "event_timestamp": at,
             "request_epoch_seconds": at.view("int64") // 1_000_000,
             "local_day": local["local_day"].to_numpy().astype("int64"),
+            "local_hour": local["local_hour"].to_numpy().astype("int64"),
             "country": rng.choice(["US", "DE", "unknown"], rows),
         }
     )

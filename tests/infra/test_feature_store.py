@@ -14,10 +14,11 @@ import pytest
 from small_shop import AS_OF, entity_frame, shop, write_tables
 
 from features.errors import KairosError
-from features.tables import FEATURE_TABLES, ON_DEMAND, SERVICES
+from features.tables import FEATURE_TABLES, ON_DEMAND, RANKING, SERVICES, TIMING
 from infra.feature_store import KairosFeatureStore
 
 INSTANTS = [AS_OF - timedelta(days=days, hours=days % 5) for days in range(80)]
+NAMES = ", ".join(service.name for service in SERVICES)
 _READ_ONLINE = {table.name for table in FEATURE_TABLES if table.online}
 
 
@@ -53,7 +54,8 @@ def test_online_equals_history_to_the_bit(empty_online, service, as_of) -> None:
     history = empty_online.historical(entities, service.name)
     online = empty_online.online(entities.to_dict("records"), service.name)
     features = list(service.features)
-    assert history[features].notna().any().all(), "every feature is known of somebody"
+    unknown = [name for name in features if history[name].isna().all()]
+    assert unknown == [], "every feature is known of somebody"
     pd.testing.assert_frame_equal(history[features], online[features], check_exact=True)
     keys = [name for name in entities.columns if name != "event_timestamp"]
     assert online.columns.tolist() == [*keys, *features]
@@ -74,8 +76,8 @@ def test_history_keeps_rows_order_and_index(store, service) -> None:
 
 
 def test_history_of_no_rows(store) -> None:
-    result = store.historical(entity_frame(INSTANTS).head(0), "ranking_v1")
-    assert result.shape == (0, 10 + len(SERVICES[0].features))
+    result = store.historical(entity_frame(INSTANTS).head(0), RANKING.name)
+    assert result.shape == (0, entity_frame(INSTANTS, 1).shape[1] + len(RANKING.features))
 
 
 def test_what_happens_later_changes_no_history(store, postgres_url, tmp_path, con) -> None:
@@ -84,8 +86,8 @@ def test_what_happens_later_changes_no_history(store, postgres_url, tmp_path, co
     write_tables(before, con, earlier)
     before.apply()
     entities = entity_frame([at for at in INSTANTS if at <= earlier])
-    known_then = before.historical(entities, "ranking_v1")
-    pd.testing.assert_frame_equal(known_then, store.historical(entities, "ranking_v1"))
+    known_then = before.historical(entities, RANKING.name)
+    pd.testing.assert_frame_equal(known_then, store.historical(entities, RANKING.name))
 
 
 def test_feast_materialises_the_same_rows(empty_online, postgres_url) -> None:
@@ -114,16 +116,18 @@ def test_feast_materialises_the_same_rows(empty_online, postgres_url) -> None:
 def test_an_earlier_materialisation_overwrites_nothing(empty_online) -> None:
     entities = entity_frame([AS_OF]).to_dict("records")
     empty_online.materialize(AS_OF)
-    newest = empty_online.online(entities, "timing_v1")
+    newest = empty_online.online(entities, TIMING.name)
     empty_online.materialize(AS_OF - timedelta(days=40))
-    pd.testing.assert_frame_equal(empty_online.online(entities, "timing_v1"), newest)
+    pd.testing.assert_frame_equal(empty_online.online(entities, TIMING.name), newest)
 
 
 def test_tables_are_sorted_and_in_utc_microseconds(store) -> None:
     for table in FEATURE_TABLES:
-        file = pq.ParquetFile(store.table_path(table.name))
+        (path,) = store.tables.files(table.name)
+        file = pq.ParquetFile(path)
         assert str(file.schema_arrow.field("event_timestamp").type) == "timestamp[us, tz=UTC]"
-        assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        assert {group.column(0).compression for group in groups} <= {"ZSTD"}
         frame = file.read([*table.keys, "event_timestamp"]).to_pandas()
         order = [*table.keys, "event_timestamp"]
         pd.testing.assert_frame_equal(frame, frame.sort_values(order, kind="stable", ignore_index=True))
@@ -131,8 +135,8 @@ def test_tables_are_sorted_and_in_utc_microseconds(store) -> None:
 
 
 def test_a_failed_write_leaves_the_old_table(store, con) -> None:
-    table = FEATURE_TABLES[0]
-    path = store.table_path(table.name)
+    table = next(table for table in FEATURE_TABLES if table.keys == ("user_id",))
+    (path,) = store.tables.files(table.name)
     before = path.read_bytes()
     columns = ", ".join(f"0.0 AS {column.name}" for column in table.columns)
     times = "now() AS event_timestamp, now() AS created_timestamp"
@@ -156,7 +160,7 @@ def test_a_view_that_is_no_longer_declared_goes(store, postgres_url, monkeypatch
     def fewer(tables_dir: Path) -> list:
         behind = {view.name for view in ON_DEMAND if gone in view.tables}
         objects = declared(tables_dir)
-        return [item for item in objects if item.name not in {gone, "ranking_v1"} | behind]
+        return [item for item in objects if item.name not in {gone, RANKING.name} | behind]
 
     monkeypatch.setattr(definitions, "build_definitions", fewer)
     store.apply()
@@ -167,19 +171,19 @@ def test_a_view_that_is_no_longer_declared_goes(store, postgres_url, monkeypatch
     monkeypatch.undo()
     store.apply()
     assert isinstance(store.feast.get_feature_view(gone), FeatureView)
-    assert store.historical(entity_frame(INSTANTS, 10), "ranking_v1").shape[0] == 10
+    assert store.historical(entity_frame(INSTANTS, 10), RANKING.name).shape[0] == 10
 
 
 def test_errors_name_the_fix(store, tmp_path) -> None:
-    with pytest.raises(KairosError, match="must be one of ranking_v1, timing_v1"):
+    with pytest.raises(KairosError, match=f"must be one of {NAMES}"):
         store.historical(entity_frame(INSTANTS, 3), "ranking_v0")
     with pytest.raises(KairosError, match="must carry a time zone"):
         store.materialize(AS_OF.replace(tzinfo=None))
     with pytest.raises(KairosError, match="entity_rows is empty"):
-        store.online([], "timing_v1")
+        store.online([], TIMING.name)
     fresh = KairosFeatureStore(tmp_path, "postgresql+psycopg://u:hunter2@127.0.0.1:1/x", tmp_path / "t")
-    with pytest.raises(KairosError, match="'ranking_v1' is not in the registry"):
-        fresh.historical(entity_frame(INSTANTS, 3), "ranking_v1")
+    with pytest.raises(KairosError, match=f"'{RANKING.name}' is not in the registry"):
+        fresh.historical(entity_frame(INSTANTS, 3), RANKING.name)
     with pytest.raises(KairosError, match="has no file"):
         fresh.materialize(AS_OF)
     assert "hunter2" not in repr(fresh) + repr(fresh.feast.config)
