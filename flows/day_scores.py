@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 
 from features.calendar import DAYPARTS
-from features.scenes import UNKNOWN
-from flows.ranking_rows import ranking_rows
+from features.scenes import SCENE_PARTS, UNKNOWN
+from flows.ranking_rows import ranking_rows, resolved
 from flows.timing_frame import with_timing_features
 from flows.training_data import TrainingData
 from infra.feature_store import KairosFeatureStore
 from models.policy.open_slots import open_slots
 from models.policy.params import PolicyParams
-from models.queries import scoring_queries, usual_stores
+from models.queries import scoring_queries, usual_scenes
 from models.ranker import Ranker
 from models.timing import TimingModel
+from models.timing_rows import with_last_scene
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,10 @@ class DayScores:
     """One day's scored opportunities.
 
     Attributes:
-        candidates: (user_id, slot, store_id, item_id, category, score, p_item, price, features...), one row
-            per considered slot and candidate.
-        timing: (user_id, slot, p_engage), every slot of every user.
+        candidates: (user_id, slot, *SCENE_PARTS, item_id, category, score, p_item, price, features...), one
+            row per considered slot and candidate; the scene is the one assumed.
+        timing: (user_id, slot, p_engage, *SCENE_PARTS), every slot of every user; the scene is that of the
+            user's last session.
     """
 
     candidates: pd.DataFrame
@@ -54,7 +56,7 @@ def score_day(
 
     Ranking costs by slot, so only each user's `slots_considered` likeliest slots get candidates: those that
     quiet hours leave open and that are not over first, so that the others are ranked only where they show
-    why a user hears nothing. The scene assumed is the user's usual store.
+    why a user hears nothing. The scene assumed is the user's usual one.
 
     Args:
         users: USERS rows of who may be reached.
@@ -70,12 +72,13 @@ def score_day(
         ["user_id", "is_open", "p_engage", "slot"], ascending=[True, False, False, True], ignore_index=True
     )
     likeliest = ranked[ranked.groupby("user_id", sort=False).cumcount() < slots_considered]
-    stores = usual_stores(known).set_index("user_id")["store_id"]
+    usual = usual_scenes(known).set_index("user_id")
     opportunities = likeliest.assign(
         daypart=likeliest["slot"],
         timezone=likeliest["user_id"].map(users.set_index("user_id")["timezone"]),
-        store_id=likeliest["user_id"].map(stores).fillna(UNKNOWN),
+        **{part: likeliest["user_id"].map(usual[part]).fillna(UNKNOWN) for part in SCENE_PARTS},
     ).sort_values(["user_id", "slot"], ignore_index=True)
+    opportunities = resolved(opportunities, data.scenes)
     queries = scoring_queries(opportunities, plan_date, known_until)
     parts = []
     for rows in ranking_rows(features, data, queries, None, advance=lambda done: advance(done, len(queries))):
@@ -86,7 +89,7 @@ def score_day(
         keys = {
             "user_id": pd.Categorical(opportunities["user_id"]).take(place),
             "slot": pd.Categorical(opportunities["slot"], categories=list(DAYPARTS)).take(place),
-            "store_id": pd.Categorical(opportunities["store_id"]).take(place),
+            **{part: pd.Categorical(opportunities[part]).take(place) for part in SCENE_PARTS},
             "item_id": item,
             "category": pd.Categorical(category.to_numpy()[item.codes]),
             "score": scores,
@@ -107,11 +110,13 @@ def _timing(
 ) -> pd.DataFrame:
     grid = users.loc[users.index.repeat(len(DAYPARTS)), ["user_id", "timezone"]].reset_index(drop=True)
     grid["daypart"] = np.tile(np.array(DAYPARTS, dtype=object), len(users))
-    asked = scoring_queries(grid.assign(store_id=UNKNOWN), plan_date, known_until)
-    frame = with_timing_features(features, asked, data.country)
-    return pd.DataFrame(
-        {"user_id": grid["user_id"], "slot": grid["daypart"], "p_engage": model.predict(frame)}
-    )
+    grid["local_day"] = (plan_date - date(1970, 1, 1)).days
+    known = data.sessions[data.sessions["epoch_seconds"] < int(known_until.timestamp())]
+    grid = resolved(with_last_scene(grid, known), data.scenes)
+    asked = scoring_queries(grid, plan_date, known_until)
+    frame = with_timing_features(features, asked, data)
+    keys = {"user_id": grid["user_id"], "slot": grid["daypart"], "p_engage": model.predict(frame)}
+    return pd.DataFrame(keys | {part: pd.Categorical(grid[part]) for part in SCENE_PARTS})
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

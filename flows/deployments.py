@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WORK_POOL = "kairos"
 DEPLOYMENT = "scheduled"
+BY_HAND = "by-hand"
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,23 @@ class ScheduledFlow:
 
     Attributes:
         entrypoint: Importable name of the flow.
-        cron: Minute, hour, day, month, weekday in `Settings.default_timezone`.
+        cron: Minute, hour, day, month, weekday in `Settings.default_timezone`; None runs only when asked.
         when: The same in words.
     """
 
     entrypoint: str
-    cron: str
+    cron: str | None
     when: str
 
     @property
     def name(self) -> str:
         """The flow's name, which is its function's."""
         return self.entrypoint.rpartition(".")[2]
+
+    @property
+    def deployment(self) -> str:
+        """The deployment's name, which says whether it runs by itself."""
+        return DEPLOYMENT if self.cron is not None else BY_HAND
 
 
 SCHEDULED_FLOWS = (
@@ -48,8 +54,11 @@ SCHEDULED_FLOWS = (
     ScheduledFlow("flows.monitor.monitor", "0 4 * * *", "every night at 04:00"),
 )
 
+UNSCHEDULED_FLOWS = (ScheduledFlow("flows.backfill.backfill", None, "when asked"),)
+DEPLOYED_FLOWS = (*SCHEDULED_FLOWS, *UNSCHEDULED_FLOWS)
 
-def import_flows(flows: tuple[ScheduledFlow, ...] = SCHEDULED_FLOWS) -> dict[str, Any]:
+
+def import_flows(flows: tuple[ScheduledFlow, ...] = DEPLOYED_FLOWS) -> dict[str, Any]:
     """The flows by name, imported; seconds the first time."""
     from prefect.utilities.importtools import import_object
 
@@ -74,13 +83,13 @@ def ensure_work_pool(client: SyncPrefectClient) -> None:
         client.update_work_pool(WORK_POOL, WorkPoolUpdate(concurrency_limit=1))
 
 
-def deploy(settings: Settings, flows: tuple[ScheduledFlow, ...] = SCHEDULED_FLOWS) -> dict[str, UUID]:
+def deploy(settings: Settings, flows: tuple[ScheduledFlow, ...] = DEPLOYED_FLOWS) -> dict[str, UUID]:
     """The deployments' ids by name (`cycle/scheduled`), made or brought up to date on the server in use."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         ensure_work_pool(client)
-    return {f"{flow.name}/{DEPLOYMENT}": _deploy_one(flow, settings) for flow in flows}
+    return {f"{flow.name}/{flow.deployment}": _deploy_one(flow, settings) for flow in flows}
 
 
 def _deploy_one(scheduled: ScheduledFlow, settings: Settings) -> UUID:
@@ -89,8 +98,8 @@ def _deploy_one(scheduled: ScheduledFlow, settings: Settings) -> UUID:
 
     flow = import_flows((scheduled,))[scheduled.name]
     deployment = flow.to_deployment(
-        name=DEPLOYMENT,
-        schedules=[Cron(scheduled.cron, timezone=settings.default_timezone)],
+        name=scheduled.deployment,
+        schedules=[Cron(scheduled.cron, timezone=settings.default_timezone)] if scheduled.cron else [],
         work_pool_name=WORK_POOL,
         description=f"{(flow.description or '').strip()}\n\nRuns {scheduled.when}.".strip(),
         # A process worker otherwise starts each run in a new temporary folder, where kairos.toml is not.

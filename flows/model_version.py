@@ -14,6 +14,7 @@ from flows.model_files import read_evaluation, read_ranker
 from flows.moments import local_date
 from flows.progress import step
 from flows.ranking_rows import ranking_rows, ranking_set
+from flows.served_features import features_gone
 from flows.timing_frame import timing_frame
 from flows.training_data import TrainingData
 from flows.training_plan import TrainingPlan
@@ -87,7 +88,7 @@ def judge(
     """The ranking metrics of the test weeks beside the peers and, where comparable, the champion."""
     test = queries.of_split("test")
     rankers = {OURS: ranker}
-    champion = opponent(stores.registry, version, ranker)
+    champion = opponent(stores.registry, version)
     if champion is not None:
         rankers[CHAMPION] = champion[1]
     with step("  judge") as current:
@@ -125,13 +126,13 @@ def judge(
     }
 
 
-def opponent(registry: ModelRegistry, version: str, ranker: Ranker) -> tuple[str, Ranker] | None:
-    """The champion and its ranker; None if there is none, it is `version`, or it needs other features."""
+def opponent(registry: ModelRegistry, version: str) -> tuple[str, Ranker] | None:
+    """The champion and its ranker; None if there is none, it is `version` or needs features now gone."""
     champion = registry.champion()
     if champion is None or champion == version:
         return None
     live = read_ranker(registry.version_dir(champion))
-    return (champion, live) if set(live.features) <= set(ranker.features) else None
+    return None if features_gone(live) else (champion, live)
 
 
 def is_judged(registry: ModelRegistry, version: str) -> bool:
@@ -140,7 +141,7 @@ def is_judged(registry: ModelRegistry, version: str) -> bool:
     champion = registry.champion()
     if champion in (None, version, read_evaluation(folder).get("champion_version")):
         return True
-    return opponent(registry, version, read_ranker(folder)) is None
+    return opponent(registry, version) is None
 
 
 def drift_reference(

@@ -9,6 +9,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError
+from features.moment import MOMENT
 from flows.fingerprints import code_fingerprint
 from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_evaluation, read_reference
@@ -24,7 +25,7 @@ from monitoring.drift import DriftResult, drift_report, standard_checks
 WATCHED_FEATURES = 16
 """The ranker's features of most gain: what moves the others moves no decision."""
 
-_NOT_WATCHED = ("query_daypart", "local_weekday", "is_weekend", "days_to_holiday", "days_since_holiday")
+_NOT_WATCHED = ("query_daypart", *(column.name for column in MOMENT.columns))
 """The calendar moves by itself; that is not drift."""
 
 _DEADLINE = timedelta(hours=3)

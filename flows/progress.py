@@ -76,6 +76,12 @@ def say(note: str) -> None:
         current.say(note)
 
 
+def advance(done: float, total: float) -> None:
+    """Nothing; the bar of the step under way moves to `done` of `total`."""
+    if (current := _current.get()) is not None:
+        current.advance(done, total)
+
+
 @contextmanager
 def step(title: str) -> Iterator[Step]:
     """The step, shown to whoever watches this run; silent when nobody does."""

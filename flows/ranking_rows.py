@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features.tables import RANKING
+from features.taxonomy import SceneTaxonomy
 from flows.training_data import TrainingData
 from infra.feature_store import KairosFeatureStore
 from models.candidates.blend import blend_candidates
@@ -52,10 +53,15 @@ def ranking_rows(
             label = labels_of(candidates, truth)
             kept = sample_negatives(candidates["query_id"].to_numpy(dtype=np.int64), label, sampling)
             candidates = candidates.iloc[kept].reset_index(drop=True)
-        asked = entity_frame(chunk, candidates, data.categories, data.country)
+        asked = entity_frame(resolved(chunk, data.scenes), candidates, data.categories, data.country)
         answered = features.historical(asked, RANKING.name)
         yield assemble(candidates, answered, chunk, truth, RANKING.features)
         advance(begin + len(chunk))
+
+
+def resolved(rows: pd.DataFrame, scenes: SceneTaxonomy | None) -> pd.DataFrame:
+    """The rows with their scenes as the feature tables know them; as they are before there are any."""
+    return rows if scenes is None else scenes.resolve(rows)
 
 
 def ranking_set(

@@ -11,13 +11,16 @@ from prefect.cache_policies import NO_CACHE
 from features.errors import RefusedError, UsageError
 from flows.day_plan import make_plan, plan_inputs, policy_params
 from flows.day_scores import score_day
+from flows.feature_versions import features_fingerprint
 from flows.fingerprints import code_fingerprint, fingerprint_of
-from flows.materialize import ensure_features, features_fingerprint, resolved_as_of
+from flows.freshness import require_fresh
+from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_models
 from flows.moments import local_date, shop_timezone
 from flows.progress import step
 from flows.run_name import run_name
 from flows.scored_files import ScoredFiles, scored_files
+from flows.served_features import require_served_features
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_worth_retrying
 from flows.training_data import training_data
 from flows.training_plan import DECIDING_CODE, training_plan
@@ -38,7 +41,7 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
         plan_date: The local day to plan; the one that begins at or contains `as_of` by default.
 
     Raises:
-        RefusedError: No model has passed the gate yet.
+        RefusedError: No model has passed the gate yet, or the champion has learnt from other features.
         UsageError: `plan_date` lies before the cut-off's day or too far after it.
     """
     check_deadline(_DEADLINE)
@@ -48,8 +51,11 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
     champion = stores.registry.champion()
     if champion is None:
         raise RefusedError("no model has passed the gate, so nothing may be planned; run kairos cycle.")
+    services = stores.registry.read(champion).lineage.get("feature_services", [])
+    require_served_features(champion, services, *read_models(stores.registry.version_dir(champion)))
     with sole_writer(stores.settings):
         ensure_features(stores, as_of)
+        require_fresh(stores, as_of)
         score_candidates(champion, as_of, plan_date)
         batch = publish_plan(champion, as_of, plan_date)
         advance_watermark(stores.database, "score", as_of, batch.checksum)

@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from features.scenes import SCENE_PARTS
 from flows.day_scores import DayScores
 from infra.settings import Settings
 
-_KEYS = ("user_id", "slot", "store_id", "item_id", "category", "score", "p_item", "price")
+_KEYS = ("user_id", "slot", *SCENE_PARTS, "item_id", "category", "score", "p_item", "price")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ScoredFiles:
         return pd.read_parquet(self.candidates, columns=list(_KEYS))
 
     def read_timing(self) -> pd.DataFrame:
-        """(user_id, slot, p_engage) of every user and slot."""
+        """(user_id, slot, p_engage, *SCENE_PARTS) of every user and slot."""
         return pd.read_parquet(self.timing)
 
     def read_columns(self, columns: list[str]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from flows.freshness import view_freshness
 from flows.prefect_server import running_platform
 from flows.wiring import Stores
 
@@ -28,6 +29,7 @@ def read_state(stores: Stores) -> dict[str, Any]:
         "source": stores.settings.source.partition("://")[0],
         "platform": None if platform is None else asdict(platform),
         "data": _data(stores),
+        "features": _features(stores),
         "flows": _rows(stores, _FLOWS),
         "models": {
             "champion": registry.champion(),
@@ -50,6 +52,10 @@ def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
         ("source", state["source"]),
         ("platform", f"up, {state['platform']['ui_url']}" if state["platform"] else "not up; kairos up"),
         ("data", _data_words(data) if data else "none yet; kairos ingest"),
+        (
+            "features",
+            _feature_words(state["features"]) if state["features"] else "none yet; kairos materialize",
+        ),
         ("champion", models["champion"] or "none yet; kairos demo"),
         ("challenger", models["challenger"] or "none"),
         ("last gate", _gate_words(gate) if gate else "none"),
@@ -74,7 +80,43 @@ def _rows(stores: Stores, query: str) -> list[dict[str, Any]]:
 
 def _data(stores: Stores) -> dict[str, Any] | None:
     manifest = stores.lake.manifest()
-    return None if manifest is None else asdict(manifest)
+    if manifest is None:
+        return None
+    return {name: told for name, told in asdict(manifest).items() if name not in ("days", "digests")}
+
+
+def _features(stores: Stores) -> dict[str, Any] | None:
+    """The feature tables and how fresh each view is, ages at the tables' own cut-off."""
+    manifest = stores.features.tables.manifest()
+    if manifest is None:
+        return None
+    views = view_freshness(manifest.newest, manifest.as_of, stores.settings.max_feature_age_hours)
+    return {
+        "as_of": manifest.as_of,
+        "fingerprint": manifest.fingerprint,
+        "mode": manifest.mode,
+        "reason": manifest.reason,
+        "rows": sum(manifest.rows.values()),
+        "late_events_left_out": manifest.late.events,
+        "views": {
+            view.view: {
+                "newest": view.newest,
+                "age_hours": view.age_hours,
+                "limit_hours": view.limit_hours,
+                "too_old": view.too_old,
+            }
+            for view in views
+        },
+    }
+
+
+def _feature_words(features: dict[str, Any]) -> str:
+    views = features["views"]
+    old = [name for name, view in views.items() if view["too_old"]]
+    words = f"{len(views)} tables, {features['rows']:,} rows as of {features['as_of']:%Y-%m-%d %H:%M} UTC"
+    words += f"; too old to score: {', '.join(old)}" if old else "; fresh enough to score"
+    left = features["late_events_left_out"]
+    return words + (f"; {left:,} late events left out, kairos backfill" if left else "")
 
 
 def _verdicts(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,31 +5,41 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from features.market import MARKET
+from features.scenes import SCENE_PARTS
 from features.tables import TIMING
+from flows.ranking_rows import resolved
 from flows.training_data import TrainingData
 from infra.feature_store import KairosFeatureStore
 from models.timing_rows import timing_rows
+from models.training_set import opening_hours
 
 
-def with_timing_features(features: KairosFeatureStore, rows: pd.DataFrame, country: str) -> pd.DataFrame:
+def with_timing_features(
+    features: KairosFeatureStore, rows: pd.DataFrame, data: TrainingData
+) -> pd.DataFrame:
     """`rows` and the timing service's features as of each row's cut-off, same rows in the same order.
 
     Args:
         features: Answers as of each row's own cut-off.
-        rows: (user_id, daypart, weekday, local_day, cutoff_epoch_seconds, ...).
-        country: ISO country whose holidays count.
+        rows: (user_id, *SCENE_PARTS, daypart, weekday, local_day, cutoff_epoch_seconds, ...).
+        data: Whose scenes and country count.
     """
     rows = rows.reset_index(drop=True)
     cutoff = rows["cutoff_epoch_seconds"].to_numpy(dtype=np.int64)
+    scenes = resolved(rows, data.scenes)
     asked = pd.DataFrame(
         {
             "user_id": pd.Categorical(rows["user_id"]),
+            **{part: pd.Categorical(scenes[part]) for part in SCENE_PARTS},
+            "market": pd.Categorical([MARKET]).take(np.zeros(len(rows), dtype=np.intp)),
             "daypart": pd.Categorical(rows["daypart"]),
             "weekday": pd.Categorical(rows["weekday"].astype("str")),
             "event_timestamp": pd.to_datetime(cutoff, unit="s", utc=True).as_unit("us"),
             "request_epoch_seconds": cutoff,
             "local_day": rows["local_day"].to_numpy(dtype=np.int64),
-            "country": pd.Categorical([country]).take(np.zeros(len(rows), dtype=np.intp)),
+            "local_hour": opening_hours(rows["daypart"]),
+            "country": pd.Categorical([data.country]).take(np.zeros(len(rows), dtype=np.intp)),
         }
     )
     answered = features.historical(asked, TIMING.name)
@@ -56,4 +66,4 @@ def timing_frame(
         timing_rows(data.sessions, data.users, days, user_days_by_split[split], seed).assign(split=split)
         for split, days in days_by_split.items()
     ]
-    return with_timing_features(features, pd.concat(parts, ignore_index=True), data.country)
+    return with_timing_features(features, pd.concat(parts, ignore_index=True), data)

@@ -10,8 +10,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.tables import SERVICES
+from flows.feature_versions import features_fingerprint
 from flows.fingerprints import code_fingerprint, commit
-from flows.materialize import ensure_features, features_fingerprint, resolved_as_of
+from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import (
     staged,
     write_evaluation,
@@ -89,6 +90,7 @@ def make_version(version: str, as_of: datetime) -> None:
         "source": stores.settings.source.partition("://")[0],
         "plan": repr(plan),
         "feature_services": [service.name for service in SERVICES],
+        "scene_taxonomy": data.scenes.version if data.scenes is not None else "",
         "code": code_fingerprint("features", "models"),
         "commit": commit(),
     }

@@ -11,6 +11,8 @@ import pandas as pd
 from features.calendar import local_midnight
 from features.errors import RefusedError
 from features.interactions import build_interactions
+from features.scenes import SCENE_PARTS
+from features.taxonomy import SceneTaxonomy
 from flows.fingerprints import fingerprint_of
 from flows.moments import shop_timezone
 from flows.training_plan import training_plan
@@ -21,7 +23,7 @@ from models.queries import QueryParams, QuerySet, build_queries, first_query_mon
 
 _COLUMNS = (
     "user_id, item_id, category, event_type, epoch_seconds, local_day, local_weekday, "
-    "local_midnight_epoch_seconds, daypart, store_id, session_id"
+    "local_midnight_epoch_seconds, daypart, device, network, region, store_id, channel, session_id"
 )
 
 _USERS = """
@@ -44,10 +46,11 @@ class TrainingData:
         timezone: The shop's zone, in which weeks are counted back.
         country: ISO code of most users' locale, '' if unknown: whose holidays count.
         log: Interactions of eligible items.
-        sessions: (user_id, store_id, daypart, local_day, epoch_seconds), one row a session, all items.
+        sessions: (user_id, daypart, local_day, epoch_seconds, *SCENE_PARTS), one row a session, all items.
         items: ITEMS columns that ranking and policy read.
         users: USERS rows; `push_consent` is withdrawn by an opt-out or a complaint.
         categories: Category by eligible item_id.
+        scenes: The scenes that the feature tables know: one taxonomy for training and planning.
     """
 
     as_of: datetime
@@ -58,6 +61,7 @@ class TrainingData:
     items: pd.DataFrame
     users: pd.DataFrame
     categories: pd.Series[str]
+    scenes: SceneTaxonomy | None
 
 
 def read_training_data(
@@ -88,6 +92,7 @@ def read_training_data(
         items=items,
         users=users.assign(timezone=users["timezone"].where(users["timezone"] != "unknown", timezone)),
         categories=eligible.set_index("item_id")["category"],
+        scenes=stores.features.tables.read_taxonomy(),
     )
 
 
@@ -110,11 +115,12 @@ def read_queries(data: TrainingData, params: QueryParams) -> QuerySet:
 
 
 def sessions_of(history: pd.DataFrame) -> pd.DataFrame:
-    """One row per session: (user_id, store_id, daypart, local_day, epoch_seconds) of its first event."""
+    """One row per session: (user_id, daypart, local_day, epoch_seconds, scene parts) of its first event."""
     ordered = history.sort_values("epoch_seconds", kind="stable")
     first = ordered.drop_duplicates(["user_id", "session_id"])
-    columns = ["user_id", "store_id", "daypart", "local_day", "epoch_seconds"]
-    sessions = first[columns].astype({"user_id": "object", "store_id": "object", "daypart": "object"})
+    columns = ["user_id", *(part for part in SCENE_PARTS if part in first), "daypart", "local_day"]
+    columns.append("epoch_seconds")
+    sessions = first[columns].astype({"user_id": "object", "daypart": "object"})
     return sessions.sort_values(["user_id", "epoch_seconds"], ignore_index=True)
 
 

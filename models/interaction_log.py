@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.errors import UsageError
 from models.histories import Histories, QueryCodes
+from models.scene_codes import coded_scenes
 from models.vocabulary import Column, Floats, Ints, Longs, Vocabulary
 
 SECONDS_PER_DAY = 86_400.0
@@ -27,8 +28,9 @@ class InteractionLog:
 
     Attributes:
         users, items, categories, stores, dayparts: The vocabularies.
+        scenes: Every scene there is but for the store: device, network, region, channel; one row a code.
         item_category: Category code of each item.
-        user, item, store, daypart, weekday: Codes; weekday 0 is Monday.
+        user, item, store, scene, daypart, weekday: Codes; weekday 0 is Monday.
         time: UTC seconds.
         midnight: UTC seconds of 00:00 local of the interaction's local day.
         local_day: Days since 1970-01-01, local.
@@ -43,10 +45,12 @@ class InteractionLog:
     categories: Vocabulary
     stores: Vocabulary
     dayparts: Vocabulary
+    scenes: pd.DataFrame
     item_category: Ints
     user: Ints
     item: Ints
     store: Ints
+    scene: Ints
     daypart: Ints
     weekday: Ints
     time: Longs
@@ -64,7 +68,8 @@ class InteractionLog:
 
         Args:
             interactions: Rows with user_id, item_id, category, event_type, epoch_seconds, local_day,
-                local_weekday, local_midnight_epoch_seconds, daypart, store_id and session_id.
+                local_weekday, local_midnight_epoch_seconds, daypart, store_id and session_id; device,
+                network, region and channel where they are known.
             event_weights: What an event of each type is worth; must be > 0.
 
         Raises:
@@ -91,6 +96,7 @@ class InteractionLog:
         basket = _basket_codes(user, interactions["session_id"], local_day)
         time = interactions["epoch_seconds"].to_numpy(dtype=np.int64)
         weight = worths[kind]
+        scenes, scene = coded_scenes(interactions)
 
         item_category = np.full(len(items), -1, dtype=np.int32)
         item_category[item] = categories.codes(interactions["category"])
@@ -105,10 +111,12 @@ class InteractionLog:
             categories=categories,
             stores=stores,
             dayparts=dayparts,
+            scenes=scenes,
             item_category=item_category,
             user=user[order],
             item=item[order],
             store=stores.codes(interactions["store_id"])[order],
+            scene=scene[order],
             daypart=dayparts.codes(interactions["daypart"])[order],
             weekday=interactions["local_weekday"].to_numpy(dtype=np.int32)[order],
             time=time[order],
@@ -174,6 +182,7 @@ class InteractionLog:
             user=self.user[rows],
             item=self.item[rows],
             store=self.store[rows],
+            scene=self.scene[rows],
             daypart=self.daypart[rows],
             weekday=self.weekday[rows],
             time=self.time[rows],

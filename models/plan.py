@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from features.calendar import DAYPARTS
 from features.errors import KairosError
+from features.scenes import SCENE_PARTS, UNKNOWN
 from models.choice import choose_pushes
 from models.plan_frames import Plan, plan_frames
 from models.policy.below_value import BELOW_VALUE
@@ -41,8 +42,9 @@ def build_plan(
     push: it is among its slot's best `max_items` by score, and the slot was not lost to a better one.
 
     Args:
-        scored: (user_id, slot, store_id, item_id, category, score, p_item, price); one row a candidate;
-            `p_item` is the calibrated probability that the item is bought, `price` may be null.
+        scored: (user_id, slot, item_id, category, score, p_item, price) and the scene parts that are known;
+            one row a candidate; `p_item` is the calibrated probability that the item is bought, `price` may
+            be null.
         timing: (user_id, slot, p_engage); every pair in `scored` must be here.
         users: USERS rows; ids that only `scored` knows have no consent.
         context: Items, purchases and earlier pushes, as of the plan's knowledge cut-off.
@@ -122,6 +124,14 @@ def _labelled(codes: NDArray[np.int64], names: Any) -> pd.Categorical:
     return pd.Categorical.from_codes(cast(Any, codes), pd.Index(names))
 
 
+def _scene_part(scored: pd.DataFrame, part: str) -> pd.Categorical:
+    """One part of the scene assumed for each candidate; 'unknown' where nobody tells it."""
+    if part not in scored:
+        return pd.Categorical([UNKNOWN]).take(np.zeros(len(scored), dtype=np.intp))
+    codes, values = pd.factorize(_ids(scored[part]), sort=True)  # -1 where null
+    return _labelled(codes, values)
+
+
 def _candidates(
     scored: pd.DataFrame,
     user_ids: pd.Index,
@@ -135,7 +145,6 @@ def _candidates(
     of_user, of_slot = codes_of(user_ids, scored["user_id"]), codes_of(slots, scored["slot"])
     of_item, item_ids = pd.factorize(_ids(scored["item_id"]), sort=True)
     of_category, categories = pd.factorize(_ids(scored["category"]), sort=True)  # -1 where null
-    of_store, stores = pd.factorize(_ids(scored["store_id"]), sort=True)
     score = scored["score"].to_numpy(dtype=float)
     order = np.lexsort([of_item, -score, of_slot, of_user])
     order = order[np.isin(of_user[order], reachable)]
@@ -146,7 +155,7 @@ def _candidates(
             "slot_order": slot_order,
             "user_id": _labelled(user_codes, user_ids),
             "slot": _labelled(slot_order, slots),
-            "store_id": _labelled(of_store[order], stores),
+            **{f"scene_{part}": _scene_part(scored, part)[order] for part in SCENE_PARTS},
             "item_id": _labelled(item_codes, item_ids),
             "item_code": item_codes,
             "category": _labelled(of_category[order], categories),
@@ -178,12 +187,13 @@ def _slots(
         raise KairosError(
             f"{lacking} scored slots have no p_engage; predict timing for the same users and slots."
         )
+    scene = [f"scene_{part}" for part in SCENE_PARTS]
     slots = pd.DataFrame(
         {
             "user_code": distinct // count,
             "slot_order": distinct % count,
             "slot": np.array(DAYPARTS, dtype=object)[distinct % count],
-            "store_id": _ids(candidates["store_id"].iloc[first]),
+            **{name: _ids(candidates[name].iloc[first]) for name in scene},
             "p_engage": p_engage.to_numpy(),
         }
     )

@@ -141,12 +141,14 @@ def _instants(epoch_seconds: pd.Series) -> pd.Series:
 
 
 def _scenes(chosen: pd.DataFrame) -> list[dict[str, str]]:
-    blank = dict.fromkeys(SCENE_PARTS, UNKNOWN)
-    stores = chosen["store_id"].astype(object).where(chosen["store_id"].notna(), UNKNOWN)
-    return [
-        {**blank, "region": region, "store_id": store, "channel": "push"}
-        for region, store in zip(chosen["region"], stores, strict=True)
-    ]
+    """The scene assumed for each push; a region nobody told is the user's own, the channel is the push."""
+    columns = {
+        part: chosen[f"scene_{part}"].astype(object).where(chosen[f"scene_{part}"].notna(), UNKNOWN)
+        for part in SCENE_PARTS
+    }
+    columns["region"] = columns["region"].where(columns["region"] != UNKNOWN, chosen["region"])
+    rows = zip(*(columns[part] for part in SCENE_PARTS), strict=True)
+    return [dict(zip(SCENE_PARTS, row, strict=True)) | {"channel": "push"} for row in rows]
 
 
 def _ordered(ledger: pd.DataFrame) -> pd.DataFrame:

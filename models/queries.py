@@ -12,17 +12,20 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.calendar import DAYPARTS, local_midnight, zone_named
 from features.errors import UsageError
+from features.scenes import SCENE_PARTS
 from models.interaction_log import InteractionLog
+from models.scene_codes import CODED_PARTS
 from models.vocabulary import Ints, Longs
 
 SPLITS = ("train", "validation", "test")
 QUERY_COLUMNS = (
     "query_id",
     "user_id",
-    "store_id",
+    *SCENE_PARTS,
     "daypart",
     "weekday",
     "local_day",
@@ -157,7 +160,7 @@ def build_queries(
         {
             "query_id": np.arange(len(rows), dtype=np.int64),
             "user_id": log.users.decode(log.user[rows]),
-            "store_id": log.stores.decode(log.store[rows]),
+            **scene_of(log, log.store[rows], log.scene[rows]),
             "daypart": log.dayparts.decode(log.daypart[rows]),
             "weekday": log.weekday[rows].astype(np.int64),
             "local_day": day[order].astype(np.int64),
@@ -195,33 +198,51 @@ def _week_starts(monday: Ints, day: Ints, midnight: Longs) -> Longs:
     return np.asarray(earliest[week], dtype=np.int64)
 
 
-def usual_stores(log: InteractionLog, half_life_days: float = 60.0) -> pd.DataFrame:
-    """The store that each user's baskets favour, one row per user with any: (user_id, store_id).
+def usual_scenes(log: InteractionLog, half_life_days: float = 60.0) -> pd.DataFrame:
+    """The scene that each user's baskets favour, one row per user with any: (user_id, *SCENE_PARTS).
 
-    Baskets count by recency within the user's own history; ties go to the store first in the alphabet.
+    First the favourite store, then the favourite device, network, region and channel of the baskets there.
+    Baskets count by recency within the user's own history; ties go to what is first in the alphabet.
     """
     _, first = np.unique(log.basket, return_index=True)
-    first = first[log.store[first] >= 0]
     user, store = log.user[first], log.store[first]
     last = np.zeros(log.n_users, dtype=np.int64)
     np.maximum.at(last, user, log.time[first])
     weight = np.exp2((log.time[first] - last[user]) / (half_life_days * _DAY_SECONDS))
-    pair, position = np.unique(user.astype(np.int64) * len(log.stores) + store, return_inverse=True)
-    total = np.bincount(position, weights=weight)
-    pair_user, pair_store = pair // max(len(log.stores), 1), pair % max(len(log.stores), 1)
-    order = np.lexsort((pair_store, -total, pair_user))
-    best = order[np.unique(pair_user[order], return_index=True)[1]]
-    return pd.DataFrame(
-        {"user_id": log.users.decode(pair_user[best]), "store_id": log.stores.decode(pair_store[best])}
-    )
+    favourite = _favourites(user, store, weight, log.n_users)
+    there = store == favourite[user]
+    scene = _favourites(user[there], log.scene[first][there], weight[there], log.n_users)
+    seen = np.unique(user)
+    return pd.DataFrame({"user_id": log.users.decode(seen), **scene_of(log, favourite[seen], scene[seen])})
+
+
+def scene_of(log: InteractionLog, store: Ints, scene: Ints) -> dict[str, NDArray[np.object_]]:
+    """The parts of scenes given by their codes in the log, as text, in the order of SCENE_PARTS."""
+    values = {part: log.scenes[part].to_numpy(dtype=object)[scene] for part in CODED_PARTS}
+    values["store_id"] = log.stores.decode(store)
+    return {part: values[part] for part in SCENE_PARTS}
+
+
+def _favourites(user: Ints, value: Ints, weight: NDArray[np.float64], n_users: int) -> Ints:
+    """Each user's value with the largest weight, the smallest of equal ones; -1 without any."""
+    lowest = int(value.min(initial=0))
+    span = int(value.max(initial=0)) - lowest + 1
+    pair, position = np.unique(user.astype(np.int64) * span + (value - lowest), return_inverse=True)
+    total = np.bincount(position, weights=weight, minlength=len(pair))
+    of_user, of_value = pair // span, pair % span + lowest
+    order = np.lexsort((of_value, -total, of_user))
+    best = order[np.unique(of_user[order], return_index=True)[1]]
+    found = np.full(n_users, -1, dtype=np.int32)
+    found[of_user[best]] = of_value[best]
+    return found
 
 
 def scoring_queries(opportunities: pd.DataFrame, plan_date: date, as_of: datetime) -> pd.DataFrame:
     """Queries for a day that has not happened, one row per row of `opportunities`, in their order.
 
     Args:
-        opportunities: (user_id, timezone, daypart, store_id): who may be reached when, with the scene to
-            assume, usually `usual_stores`.
+        opportunities: (user_id, timezone, daypart, *SCENE_PARTS): who may be reached when, with the scene to
+            assume, usually `usual_scenes`.
         plan_date: The local date of every opportunity.
         as_of: Knowledge cut-off; no query's cut-off is later.
 
@@ -244,7 +265,7 @@ def scoring_queries(opportunities: pd.DataFrame, plan_date: date, as_of: datetim
         {
             "query_id": np.arange(n, dtype=np.int64),
             "user_id": opportunities["user_id"].to_numpy(dtype=object),
-            "store_id": opportunities["store_id"].to_numpy(dtype=object),
+            **{part: opportunities[part].to_numpy(dtype=object) for part in SCENE_PARTS},
             "daypart": opportunities["daypart"].to_numpy(dtype=object),
             "weekday": np.full(n, plan_date.weekday(), dtype=np.int64),
             "local_day": np.full(n, (plan_date - _EPOCH).days, dtype=np.int64),

@@ -151,11 +151,15 @@ def fit_ranker(train: RankingSet, validation: RankingSet, params: RankerParams |
             and not that of a sample.
         params: How to fit.
 
+    Returns:
+        A ranker over the columns of `train` that vary; it asks for no others when it scores.
+
     Source:
         LambdaRank: Burges, "From RankNet to LambdaRank to LambdaMART" (2010).
     """
     params = params or RankerParams()
-    names = tuple(train.features.columns)
+    # What never varies tells nothing and would only cost memory: a source that knows no device, say.
+    names = tuple(name for name in train.features.columns if _varies(train.features[name]))
     categories = {
         name: tuple(str(value) for value in train.features[name].cat.categories)
         for name in names
@@ -191,6 +195,18 @@ def fit_ranker(train: RankingSet, validation: RankingSet, params: RankerParams |
         # Scores are no probabilities, so only a free-form monotone map fits them.
         fit_calibrator(scores, validation.label > 0, validation.query_id, methods=("isotonic",)),
     )
+
+
+def _varies(column: pd.Series) -> bool:
+    """Whether a column holds two values, or a value and a missing one."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes = column.cat.codes.to_numpy()
+        return bool(len(codes)) and bool((codes != codes[0]).any())
+    values = column.to_numpy(dtype=np.float32)
+    known = values[~np.isnan(values)]
+    if len(known) in (0, len(values)):
+        return bool(len(known)) and bool((known != known[0]).any())
+    return True
 
 
 def _lightgbm_params(params: RankerParams) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 
+from features.season import SEASONS
+
 Row = Mapping[Hashable, object]
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOMENTS = {
@@ -99,29 +101,90 @@ def _item_rhythm(row: Row) -> str | None:
     return f"sells well {when}" if share is not None and share * 6 >= _CLEARLY_MORE else None
 
 
-def _category_weekday(row: Row) -> str | None:
-    share, weekday = number(row, "category_weekday_share"), number(row, "local_weekday")
-    if share is None or weekday is None or share * 7 < _CLEARLY_MORE or not 0 <= weekday <= 6:
+def _weekday(row: Row) -> str | None:
+    weekday = number(row, "local_weekday")
+    if weekday is None or not 0 <= weekday <= 6:
         return None
-    return f"its category sells well on {WEEKDAYS[int(weekday)]}s"
+    for name, words in (("item_weekday_share", "sells"), ("category_weekday_share", "its category sells")):
+        share = number(row, name)
+        if share is not None and share * 7 >= _CLEARLY_MORE:
+            return f"{words} well on {WEEKDAYS[int(weekday)]}s"
+    return None
 
 
 def _promotion(row: Row) -> str | None:
+    phase = str(row.get("promo_phase", ""))
     if number(row, "promo_active") != 1.0:
-        return None
+        starts, ended = number(row, "promo_days_to_next"), number(row, "promo_days_since_end")
+        if phase == "before" and starts is not None:
+            return f"a promotion starts {'tomorrow' if starts <= 1 else _in_days(starts)}"
+        return f"was on promotion until {_days(ended)}" if phase == "after" and ended is not None else None
     discount, left = number(row, "promo_discount_active"), number(row, "promo_days_left")
     less = f", {discount * 100:.0f} % off" if discount is not None and 0 < discount <= 1 else ""
-    until = "this week" if left is None or left > 1.5 else "until tomorrow"
-    return f"on promotion in your store {until}{less}"
+    where = {"store": " in your store", "region": " in your region"}.get(str(row.get("promo_scope")), "")
+    if phase == "last_day":
+        until = "for the last day"
+    elif phase == "first_day":
+        until = "from today"
+    elif left is None or left > 7.5:
+        until = "now"
+    else:
+        until = "this week" if left > 1.5 else "until tomorrow"
+    return f"on promotion{where} {until}{less}"
+
+
+def _in_days(days: float) -> str:
+    return f"in {max(round(days), 1)} days"
 
 
 def _store(row: Row) -> str | None:
     share = number(row, "item_store_share_30d") or number(row, "item_store_share_90d")
+    lift = number(row, "item_store_lift")
+    if lift is not None and lift >= 1.5:
+        return f"bought {lift:.1f} times as often in your store as elsewhere"
     if not share:
         return None
     if share < 0.01:
         return "sold in your store"
     return f"in {share * 100:.0f} % of the baskets of your store"
+
+
+def _scene(scene: str, place: str) -> Callable[[Row], str | None]:
+    """Words for what sells better in this part of the scene than elsewhere."""
+
+    def tell(row: Row) -> str | None:
+        item, category = number(row, f"item_{scene}_lift"), number(row, f"category_{scene}_lift")
+        if item is not None and item >= _CLEARLY_MORE:
+            return f"bought {item:.1f} times as often {place} as elsewhere"
+        if category is not None and category >= _CLEARLY_MORE:
+            return f"its category is bought {category:.1f} times as often {place} as elsewhere"
+        return None
+
+    return tell
+
+
+def _scene_time(row: Row) -> str | None:
+    share, everyones = number(row, "store_daypart_share"), number(row, "daypart_share")
+    if share is None or not everyones or share / everyones < _CLEARLY_MORE:
+        return None
+    return f"your store is busy {MOMENTS.get(str(row.get('daypart')), 'at this time of day')}"
+
+
+def _payday(row: Row) -> str | None:
+    since, left = number(row, "days_since_payday"), number(row, "days_to_payday")
+    if since is not None and since <= 3:
+        return "payday is today" if since < 1 else f"payday was {_days(since)}"
+    return f"payday is {_in_days(left)}" if left is not None and left <= 3 else None
+
+
+def _season(row: Row) -> str | None:
+    season = number(row, "season")
+    return f"fits the {SEASONS[int(season)]}" if season in (0.0, 1.0, 2.0, 3.0) else None
+
+
+def _pushes(row: Row) -> str | None:
+    days = number(row, "user_push_days_since_open")
+    return f"opened a push {_days(days)}" if days is not None and days <= 30 else None
 
 
 def _users_store(row: Row) -> str | None:
@@ -130,11 +193,11 @@ def _users_store(row: Row) -> str | None:
 
 
 def _trend(row: Row) -> str | None:
-    item, category = number(row, "item_trend"), number(row, "category_trend")
-    if item is not None and item >= _CLEARLY_MORE:
-        return f"selling {item:.1f} times as fast as usual"
-    if category is not None and category >= _CLEARLY_MORE:
-        return f"its category is selling {category:.1f} times as fast as usual"
+    for what, words in (("item", "selling"), ("category", "its category is selling")):
+        paces = [number(row, f"{what}_trend{window}") for window in ("", "_7d", "_30d", "_1d")]
+        pace = next((pace for pace in paces if pace is not None), None)
+        if pace is not None and pace >= _CLEARLY_MORE:
+            return f"{words} {pace:.1f} times as fast as usual"
     return None
 
 
@@ -166,6 +229,14 @@ USER_RHYTHM = Reason("usual_time", _user_rhythm)
 ITEM_RHYTHM = Reason("item_time", _item_rhythm)
 PROMOTION = Reason("promotion", _promotion)
 STORE = Reason("store", _store)
+REGION = Reason("region", _scene("region", "in your region"))
+DEVICE = Reason("device", _scene("device", "on this kind of device"))
+NETWORK = Reason("network", _scene("network", "on this kind of connection"))
+CHANNEL = Reason("channel", _scene("channel", "through this channel"))
+SCENE_TIME = Reason("store_time", _scene_time)
+PAYDAY = Reason("payday", _payday)
+SEASON = Reason("season", _season)
+PUSHES = Reason("opens_pushes", _pushes)
 TREND = Reason("trending", _trend)
 POPULAR = Reason("popular", _popular)
 HOLIDAY = Reason("holiday", _holiday)
@@ -183,9 +254,30 @@ REASONS: Mapping[str, Reason] = {
     "item_daypart": ITEM_RHYTHM,
     "category_daypart": ITEM_RHYTHM,
     "query_daypart": ITEM_RHYTHM,
-    "category_weekday": Reason("category_day", _category_weekday),
+    "item_weekday": Reason("item_day", _weekday),
+    "category_weekday": Reason("category_day", _weekday),
+    "hour_": ITEM_RHYTHM,
+    "local_daypart": ITEM_RHYTHM,
+    "daypart_share": ITEM_RHYTHM,
+    "weekday_": Reason("item_day", _weekday),
     "promo_": PROMOTION,
     "item_store_": STORE,
+    "category_store_": STORE,
+    "item_region_": REGION,
+    "category_region_": REGION,
+    "item_device_": DEVICE,
+    "category_device_": DEVICE,
+    "item_network_": NETWORK,
+    "category_network_": NETWORK,
+    "item_channel_": CHANNEL,
+    "category_channel_": CHANNEL,
+    "store_daypart": SCENE_TIME,
+    "region_daypart": SCENE_TIME,
+    "device_daypart": SCENE_TIME,
+    "network_daypart": SCENE_TIME,
+    "channel_daypart": SCENE_TIME,
+    "store_trend": SCENE_TIME,
+    "user_push_": PUSHES,
     "score_popular_store": STORE,
     "user_store_": Reason("usual_store", _users_store),
     "item_trend": TREND,
@@ -195,6 +287,10 @@ REASONS: Mapping[str, Reason] = {
     "score_popular": POPULAR,
     "days_to_holiday": HOLIDAY,
     "days_since_holiday": HOLIDAY,
+    "days_to_payday": PAYDAY,
+    "days_since_payday": PAYDAY,
+    "season": SEASON,
+    "year_": SEASON,
     "score_popular_daypart": ITEM_RHYTHM,
     "score_covisit": BOUGHT_TOGETHER,
     "score_user_neighbours": SIMILAR_USERS,

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from features.calendar import DAYPARTS, local_midnight
-from features.scenes import UNKNOWN
+from features.scenes import SCENE_PARTS, UNKNOWN
 
 TIMING_COLUMNS = (
     "user_id",
-    "store_id",
+    *SCENE_PARTS,
     "daypart",
     "weekday",
     "local_day",
@@ -36,15 +36,16 @@ def timing_rows(
     day is known only because something happened. Row order of the inputs is irrelevant.
 
     Args:
-        sessions: (user_id, store_id, daypart, local_day, epoch_seconds), one row a session.
+        sessions: (user_id, daypart, local_day, epoch_seconds, scene parts), one row a session; an absent
+            part is 'unknown'.
         users: (user_id, timezone), IANA zone of each user.
         days: Local days, in days since 1970-01-01.
         max_user_days: Sample so many user-days at most, evenly; None keeps all.
         seed: Of the sample.
 
     Returns:
-        (user_id, store_id, daypart, weekday 0 = Monday, local_day, cutoff_epoch_seconds, engaged 0 or 1).
-        The cut-off is 00:00 local of the day; `store_id` is that of the user's last session before it.
+        (user_id, *SCENE_PARTS, daypart, weekday 0 = Monday, local_day, cutoff_epoch_seconds, engaged 0 or 1).
+        The cut-off is 00:00 local of the day; the scene is that of the user's last session before it.
 
     Examples:
         >>> visit = {"user_id": "u1", "store_id": "s1", "daypart": "evening"}
@@ -57,7 +58,7 @@ def timing_rows(
     if max_user_days is not None and len(grid) > max_user_days:
         kept = np.random.default_rng(seed).choice(len(grid), max_user_days, replace=False)
         grid = grid.iloc[np.sort(kept)]
-    grid = _with_last_store(grid.reset_index(drop=True), sessions)
+    grid = with_last_scene(grid.reset_index(drop=True), sessions)
     grid["cutoff_epoch_seconds"] = _midnights(grid)
     grid["weekday"] = (grid["local_day"] + 3) % 7  # 1970-01-01 was a Thursday
     rows = grid.loc[grid.index.repeat(len(DAYPARTS))].reset_index(drop=True)
@@ -80,19 +81,27 @@ def _user_days(sessions: pd.DataFrame, users: pd.DataFrame, days: np.ndarray) ->
     return known.iloc[user].assign(local_day=days[day]).reset_index(drop=True)
 
 
-def _with_last_store(grid: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
-    """`grid` with the store of each user's last session before the day."""
-    last = sessions.sort_values(["user_id", "local_day", "epoch_seconds", "store_id"])
+def with_last_scene(grid: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
+    """`grid` with the scene parts of each user's last session before the row's day.
+
+    Args:
+        grid: (user_id, local_day, ...).
+        sessions: As in `timing_rows`.
+    """
+    told = [part for part in SCENE_PARTS if part in sessions]
+    last = sessions.sort_values(["user_id", "local_day", "epoch_seconds", *told])
     last = last.drop_duplicates(["user_id", "local_day"], keep="last")
     joined = pd.merge_asof(
-        grid.reset_index().sort_values("local_day", kind="stable"),
-        last[["user_id", "local_day", "store_id"]].sort_values("local_day", kind="stable"),
+        grid.reset_index(drop=True).reset_index().sort_values("local_day", kind="stable"),
+        last[["user_id", "local_day", *told]].sort_values("local_day", kind="stable"),
         on="local_day",
         by="user_id",
         allow_exact_matches=False,
     )
     joined = joined.sort_values("index").drop(columns="index").reset_index(drop=True)
-    joined["store_id"] = joined["store_id"].astype(object).where(joined["store_id"].notna(), UNKNOWN)
+    for part in SCENE_PARTS:
+        known = joined[part].astype(object) if part in told else pd.Series(None, joined.index, dtype=object)
+        joined[part] = known.where(known.notna(), UNKNOWN)
     return joined
 
 

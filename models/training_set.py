@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.calendar import DAYPARTS
+from features.calendar import DAYPART_START_HOUR, DAYPARTS
 from features.errors import UsageError
+from features.market import MARKET
+from features.scenes import SCENE_PARTS
 from models.vocabulary import Floats, Ints, Longs
 
-ENTITY_COLUMNS = ("user_id", "item_id", "category", "store_id", "daypart", "weekday")
-REQUEST_COLUMNS = ("request_epoch_seconds", "local_day", "country")
+_OF_QUERY = ("user_id", *SCENE_PARTS, "daypart", "weekday")
+ENTITY_COLUMNS = ("item_id", "category", "market", *_OF_QUERY)
+REQUEST_COLUMNS = ("request_epoch_seconds", "local_day", "local_hour", "country")
 SCENE_COLUMNS = ("query_daypart",)
 
 
@@ -65,32 +68,43 @@ def entity_frame(
         country: ISO country whose holidays count.
 
     Returns:
-        ENTITY_COLUMNS as categories, event_timestamp (UTC, the query's cut-off) and REQUEST_COLUMNS.
+        ENTITY_COLUMNS as categories, event_timestamp (UTC, the query's cut-off) and REQUEST_COLUMNS; the
+        local hour is that at which the query's daypart opens.
     """
     place = pd.Index(queries["query_id"]).get_indexer(pd.Index(candidates["query_id"]))
     if (place < 0).any():
         raise UsageError(f"{int((place < 0).sum())} candidates belong to no query; pass their queries too.")
     item = pd.Categorical(candidates["item_id"])
     category_of = pd.Categorical(categories.reindex(item.categories).fillna("unknown"))
-    asked = {
-        name: pd.Categorical(queries[name].astype("str").to_numpy()).take(place)
-        for name in ("user_id", "store_id", "daypart", "weekday")
-    }
+    asked = {name: pd.Categorical(queries[name].astype("str").to_numpy()).take(place) for name in _OF_QUERY}
     cutoff = queries["cutoff_epoch_seconds"].to_numpy(dtype=np.int64)
     return pd.DataFrame(
         {
-            "user_id": asked["user_id"],
             "item_id": item,
             "category": pd.Categorical.from_codes(category_of.codes[item.codes], dtype=category_of.dtype),
-            "store_id": asked["store_id"],
-            "daypart": asked["daypart"],
-            "weekday": asked["weekday"],
+            "market": _constant(MARKET, len(place)),
+            **asked,
             "event_timestamp": pd.to_datetime(cutoff, unit="s", utc=True).as_unit("us")[place],
             "request_epoch_seconds": cutoff[place],
             "local_day": queries["local_day"].to_numpy(dtype=np.int64)[place],
-            "country": pd.Categorical([country]).take(np.zeros(len(place), dtype=np.intp)),
+            "local_hour": opening_hours(queries["daypart"])[place],
+            "country": _constant(country, len(place)),
         }
     )
+
+
+def opening_hours(dayparts: pd.Series[str]) -> Longs:
+    """The local hour at which each daypart opens.
+
+    Examples:
+        >>> opening_hours(pd.Series(["night", "evening"])).tolist()
+        [0, 17]
+    """
+    return np.asarray(dayparts.astype("object").map(DAYPART_START_HOUR), dtype=np.int64)
+
+
+def _constant(value: str, rows: int) -> pd.Categorical:
+    return pd.Categorical([value]).take(np.zeros(rows, dtype=np.intp))
 
 
 def labels_of(candidates: pd.DataFrame, truth: pd.DataFrame) -> Floats:

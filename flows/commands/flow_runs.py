@@ -1,7 +1,8 @@
-"""`kairos ingest`, `materialize`, `train`, `score`, `monitor`, `cycle`: one flow now."""
+"""`kairos ingest`, `materialize`, `backfill`, `train`, `score`, `monitor`, `cycle`: one flow now."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +31,23 @@ def materialize(as_of: AsOf = None) -> None:
     _run("flows.materialize.materialize", as_of)
 
 
+def backfill(
+    start: Annotated[
+        str, typer.Option("--from", metavar="DATE", help="First UTC day whose events are counted anew.")
+    ],
+    end: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="DATE",
+            help="Last day that changed; later days are counted as well, as they follow.",
+        ),
+    ] = None,
+) -> None:
+    """Count features anew from a day on, for events that came too late to be noticed."""
+    _run("flows.backfill.backfill", None, days={"--from": start, "--to": end})
+
+
 def train(as_of: AsOf = None) -> None:
     """Train a ranker and a timing model, and measure them against the baselines."""
     _run("flows.train.train", as_of)
@@ -56,10 +74,15 @@ def cycle(as_of: AsOf = None, plan_date: PlanDate = None) -> None:
     summary.raise_if_refused()
 
 
-COMMANDS = (ingest, materialize, train, score, monitor, cycle)
+COMMANDS = (ingest, materialize, backfill, train, score, monitor, cycle)
 
 
-def _run(entrypoint: str, as_of: str | None, plan_date: str | None = None) -> Any:
+def _run(
+    entrypoint: str,
+    as_of: str | None,
+    plan_date: str | None = None,
+    days: Mapping[str, str | None] | None = None,
+) -> Any:
     """The flow's result, with what was typed read before anything starts."""
     from flows.commands.output import progress_console
     from flows.flow_run import run_flow
@@ -73,5 +96,8 @@ def _run(entrypoint: str, as_of: str | None, plan_date: str | None = None) -> An
         parameters["as_of"] = parse_as_of(as_of, shop_timezone(settings))
     if plan_date is not None:
         parameters["plan_date"] = parse_date(plan_date, "--plan-date")
+    for option, name in (("--from", "start"), ("--to", "end")):
+        if days is not None and (day := days[option]) is not None:
+            parameters[name] = parse_date(day, option)
     with showing_progress(progress_console()):
         return run_flow(settings, entrypoint, **parameters)

@@ -82,8 +82,10 @@ def write_twins(market: Path) -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def fitted_shop(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> FittedShop:
     """The small market, from its files to a fitted ranker, through the stores and without Prefect."""
-    from features.interactions import build_interactions
+    from features.promotion import relevant_promotions
+    from features.scenes import SCENE_PARTS
     from features.tables import FEATURE_TABLES
+    from features.visits import create_visits
     from flows.ranking_rows import ranking_set
     from flows.training_data import read_queries, read_training_data
     from flows.wiring import open_stores
@@ -104,10 +106,7 @@ def fitted_shop(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     stores = open_stores(settings)
     ingest(open_source(settings.source), stores.lake, now=as_of)
     connection = stores.lake.connect(as_of)
-    relations = {
-        "interactions": build_interactions(connection),
-        "promotions": connection.table("promotions"),
-    }
+    relations = {**create_visits(connection), "promotions": relevant_promotions(connection, as_of)}
     for table in FEATURE_TABLES:
         stores.features.write_table(table, table.build(relations[table.source], as_of))
     connection.close()
@@ -122,7 +121,8 @@ def fitted_shop(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     nobody = pd.concat([test.queries.iloc[:1].assign(query_id=n, user_id=f"nobody {n}") for n in (0, 1)])
     strangers = ranking_set(stores.features, data, nobody, test.truth.iloc[:0])
-    own_time = twins.assign(timezone="UTC", store_id="s0")
+    scene = dict.fromkeys(SCENE_PARTS, "unknown") | {"store_id": "s0", "channel": "store"}
+    own_time = twins.assign(timezone="UTC", **scene)
     another = own_time.assign(daypart=own_time["daypart"].map(ANOTHER_TIME))
     occasions = scoring_queries(pd.concat([own_time, another]), as_of.date(), as_of)
     asked = ranking_set(stores.features, data, occasions, test.truth.iloc[:0])

@@ -13,8 +13,8 @@ from small_market import AS_OF
 from flows import cli
 
 COMMANDS = (
-    *("demo", "up", "ingest", "materialize", "train", "score", "monitor", "cycle"),
-    *("check-data", "why", "model", "plan", "sql", "status", "doctor"),
+    *("demo", "up", "ingest", "materialize", "backfill", "train", "score", "monitor", "cycle"),
+    *("check-data", "why", "model", "plan", "sql", "status", "doctor", "features"),
 )
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from small_market import AS_OF, ZONES
 
-from features.calendar import local_midnight
+from features.calendar import DAYPART_START_HOUR, local_midnight
+from features.market import MARKET
+from features.scenes import SCENE_PARTS
 
 MOMENT = datetime.combine(AS_OF, time(), UTC)
 LOCAL_DAY = (AS_OF - date(1970, 1, 1)).days
@@ -44,13 +46,15 @@ def instants(users: pd.Series) -> pd.DatetimeIndex:
 
 
 def with_request(keys: pd.DataFrame) -> pd.DataFrame:
-    """The keys with weekday, instant and request fields of the day."""
+    """The keys with market, weekday, instant and request fields of the day."""
     moments = instants(keys["user_id"])
     return keys.assign(
+        market=MARKET,
         weekday=str(AS_OF.weekday()),
         event_timestamp=moments,
         request_epoch_seconds=moments.view("int64") // 1_000_000,
         local_day=LOCAL_DAY,
+        local_hour=keys["daypart"].map(DAYPART_START_HOUR).astype("int64"),
         country="",
     )
 
@@ -63,7 +67,7 @@ def scored(first_cycle) -> Scored:
     stores = open_stores()
     files = files_of(stores, first_cycle.champion, MOMENT, AS_OF)
     candidates = pd.read_parquet(files.candidates).sample(1_500, random_state=1).reset_index(drop=True)
-    keys = candidates[["user_id", "item_id", "category", "store_id"]].astype("object")
+    keys = candidates[["user_id", "item_id", "category", *SCENE_PARTS]].astype("object")
     entities = with_request(keys.assign(daypart=candidates["slot"].astype("object")))
     return Scored(stores, first_cycle.champion, candidates, files.read_timing(), entities)
 
@@ -86,7 +90,7 @@ def test_batch_scoring_saw_what_training_is_given(scored: Scored) -> None:
     )
 
 
-@pytest.mark.parametrize("service", ["ranking_v1", "timing_v1"])
+@pytest.mark.parametrize("service", ["ranking_v2", "timing_v2"])
 def test_the_online_store_answers_what_training_is_given(scored: Scored, service: str) -> None:
     from features.tables import SERVICES
 
@@ -131,7 +135,8 @@ def test_online_features_give_the_published_times(scored: Scored) -> None:
     from flows.model_files import read_models
 
     _, timing = read_models(scored.stores.registry.version_dir(scored.champion))
-    grid = with_request(scored.timing[["user_id", "slot"]].rename(columns={"slot": "daypart"}))
+    keys = scored.timing[["user_id", "slot", *SCENE_PARTS]].astype("object")
+    grid = with_request(keys.rename(columns={"slot": "daypart"}))
     awake = (grid["event_timestamp"] == MOMENT).to_numpy()
     online = scored.stores.features.online(grid[awake].to_dict("records"), TIMING.name)
     assert (timing.predict(online) == scored.timing["p_engage"].to_numpy()[awake]).all()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from features.scenes import SCENE_PARTS
 from flows.day_scores import DayScores
 from flows.scored_files import ScoredFiles, scored_files
 from infra.settings import Settings
@@ -19,7 +20,8 @@ AS_OF = datetime(2024, 3, 25, 4, tzinfo=UTC)
 
 
 def scores(score: float) -> DayScores:
-    keys = {"user_id": ["u1"], "slot": ["evening"], "store_id": ["s1"], "item_id": ["i1"], "category": ["c"]}
+    scene = {part: ["unknown"] for part in SCENE_PARTS}
+    keys = {"user_id": ["u1"], "slot": ["evening"], **scene, "item_id": ["i1"], "category": ["c"]}
     candidates = pd.DataFrame(
         {**keys, "score": [score], "p_item": [0.1], "price": [2.0], "item_trend": [1.5]}
     )

@@ -45,7 +45,7 @@ def explain_one(row: dict[str, object], weights: dict[str, float], **kwargs: int
             "bought once, 1 day ago",
         ),
         (
-            {"promo_active": 1.0, "promo_days_left": 5.0, "promo_discount_active": np.nan},
+            {"promo_active": 1.0, "promo_scope": "store", "promo_days_left": 5.0},
             "promo_active",
             "promotion",
             "on promotion in your store this week",
@@ -54,7 +54,7 @@ def explain_one(row: dict[str, object], weights: dict[str, float], **kwargs: int
             {"promo_active": 1.0, "promo_days_left": 1.0, "promo_discount_active": 0.2},
             "promo_kind_active",
             "promotion",
-            "on promotion in your store until tomorrow, 20 % off",
+            "on promotion until tomorrow, 20 % off",
         ),
         (
             rhythm(0.5, 0.3),
@@ -83,6 +83,68 @@ def explain_one(row: dict[str, object], weights: dict[str, float], **kwargs: int
         ),
         ({"score_covisit": 0.4}, "score_covisit", "bought_together", "often bought with what this user buys"),
         ({"days_to_holiday": 3.0}, "days_to_holiday", "holiday", "a public holiday in 3 days"),
+        ({"days_since_payday": 1.0}, "days_since_payday", "payday", "payday was 1 day ago"),
+        (
+            {"days_to_payday": 2.0, "days_since_payday": 12.0},
+            "days_to_payday",
+            "payday",
+            "payday is in 2 days",
+        ),
+        ({"season": 2.0}, "year_sin", "season", "fits the summer"),
+        (
+            {"promo_active": 0.0, "promo_phase": "before", "promo_days_to_next": 3.0},
+            "promo_phase",
+            "promotion",
+            "a promotion starts in 3 days",
+        ),
+        (
+            {"promo_active": 1.0, "promo_phase": "last_day", "promo_scope": "region", "promo_days_left": 0.4},
+            "promo_scope",
+            "promotion",
+            "on promotion in your region for the last day",
+        ),
+        (
+            {"promo_active": 0.0, "promo_phase": "after", "promo_days_since_end": 2.0},
+            "promo_days_since_end",
+            "promotion",
+            "was on promotion until 2 days ago",
+        ),
+        (
+            {"item_region_lift": 1.8},
+            "category_region_lift",
+            "region",
+            "bought 1.8 times as often in your region as elsewhere",
+        ),
+        (
+            {"item_store_lift": 2.4, "item_store_share_30d": 0.001},
+            "item_store_absence",
+            "store",
+            "bought 2.4 times as often in your store as elsewhere",
+        ),
+        (
+            {"store_daypart_share": 0.5, "daypart_share": 0.2, "daypart": "evening"},
+            "store_daypart_share",
+            "store_time",
+            "your store is busy in the evening",
+        ),
+        (
+            {"item_weekday_share": 0.3, "local_weekday": 5.0},
+            "item_weekday_lift",
+            "item_day",
+            "sells well on Saturdays",
+        ),
+        (
+            {"user_push_days_since_open": 2.0},
+            "user_push_open_rate",
+            "opens_pushes",
+            "opened a push 2 days ago",
+        ),
+        (
+            {"category_trend_7d": 1.5},
+            "category_trend_7d",
+            "trending",
+            "its category is selling 1.5 times as fast as usual",
+        ),
     ],
 )
 def test_words_quote_the_numbers(row, feature, code, words):

@@ -103,6 +103,16 @@ def test_one_push_with_the_best_items_of_the_best_slot():
     assert "evening is worth more" in plan.suppressions["detail"].iloc[0]
 
 
+def test_a_push_carries_the_scene_that_was_assumed():
+    told = {"device": "ios", "network": "wifi", "region": "south", "store_id": "s7", "channel": "app"}
+    scored = scored_frame().assign(**told)
+    assert plan_of(scored).pushes.iloc[0]["scene"] == told | {"channel": "push"}
+    untold = plan_of(scored.assign(region="unknown", device=None)).pushes.iloc[0]["scene"]
+    assert (untold["region"], untold["device"]) == ("north", "unknown"), "the user's own region"
+    bare = plan_of(scored.drop(columns=["device", "network", "region", "channel"])).pushes.iloc[0]["scene"]
+    assert (bare["region"], bare["store_id"]) == ("north", "s7")
+
+
 def test_joint_choice_prefers_the_slot_with_better_items():
     scored = scored_frame(slots=("morning", "evening"))
     scored.loc[scored["slot"] == "morning", "p_item"] *= 0.01

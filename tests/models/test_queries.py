@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from features.errors import UsageError
+from features.scenes import SCENE_PARTS
 from models.interaction_log import InteractionLog
-from models.queries import QUERY_COLUMNS, QueryParams, build_queries, scoring_queries, usual_stores
+from models.queries import QUERY_COLUMNS, QueryParams, build_queries, scoring_queries, usual_scenes
 
 DAY = 86_400
 AS_OF = datetime(1970, 2, 23, tzinfo=UTC)  # a Monday, day 53
@@ -82,6 +83,7 @@ def test_scoring_queries_know_local_midnight_and_nothing_after_as_of():
             "user_id": ["u", "v"],
             "timezone": ["America/New_York", "Asia/Tokyo"],
             "daypart": ["morning", "late"],
+            **dict.fromkeys(SCENE_PARTS, "unknown"),
             "store_id": ["m1", "unknown"],
         }
     )
@@ -92,15 +94,52 @@ def test_scoring_queries_know_local_midnight_and_nothing_after_as_of():
     assert asked["cutoff_epoch_seconds"].tolist() == [int(as_of.timestamp()), tokyo]
     assert asked["fit_epoch_seconds"].unique().tolist() == [tokyo - DAY]
     assert asked["weekday"].tolist() == [1, 1]
+    assert asked["store_id"].tolist() == ["m1", "unknown"]
+    assert asked["device"].tolist() == ["unknown"] * 2
     with pytest.raises(UsageError, match="brunch"):
         scoring_queries(people.assign(daypart="brunch"), date(2017, 12, 5), as_of)
     assert scoring_queries(people[:0], date(2017, 12, 5), as_of).empty
 
 
-def test_usual_store_follows_recent_baskets(market):
+def test_the_usual_scene_follows_recent_baskets(market):
+    early = market["local_day"] < 30
     moved = market.assign(
-        store_id=np.where(market["local_day"] < 30, "old", "new"),
+        store_id=np.where(early, "old", "new"),
+        region=np.where(early, "north", "south"),
+        device=pd.Categorical(np.where(early, "ios", "android")),
     )
-    usual = usual_stores(InteractionLog.from_frame(moved), half_life_days=5.0)
+    usual = usual_scenes(InteractionLog.from_frame(moved), half_life_days=5.0)
     assert usual["user_id"].tolist() == sorted(market["user_id"].unique())
+    assert usual.columns.tolist() == ["user_id", *SCENE_PARTS]
     assert (usual["store_id"] == "new").all()
+    assert (usual["region"] == "south").all()
+    assert (usual["device"] == "android").all()
+    assert (usual[["network", "channel"]] == "unknown").all(axis=None)
+
+
+def test_the_usual_scene_is_that_of_the_usual_store(market):
+    """Most baskets are on ios, most of those in the favourite store are not."""
+    place = market.groupby("user_id")["session_id"].rank("dense")
+    scenes = market.assign(
+        local_day=0,
+        epoch_seconds=place.astype(int),
+        store_id=np.where(place <= 5, "a", np.where(place % 2 == 0, "b", "c")),
+        device=np.where(place <= 3, "web", "ios"),
+    )
+    usual = usual_scenes(InteractionLog.from_frame(scenes))
+    assert (usual["store_id"] == "a").all()
+    assert (usual["device"] == "web").all()
+
+
+def test_a_query_has_the_scene_of_its_basket(market, asked):
+    device = "d" + (market["epoch_seconds"] % 3).astype(str)
+    by_session = market.assign(device=device).groupby("session_id")["device"].first()
+    scenes = market.assign(device=market["session_id"].map(by_session), region="unknown")
+    again = build_queries(InteractionLog.from_frame(scenes), AS_OF, "UTC", PARAMS)
+    columns = [name for name in QUERY_COLUMNS if name != "device"]
+    pd.testing.assert_frame_equal(again.queries[columns], asked.queries[columns])
+    assert again.queries["device"].str.match("d[012]").all()
+    assert (asked.queries["device"] == "unknown").all()
+    one = again.queries.iloc[0]
+    own = scenes[(scenes["user_id"] == one["user_id"]) & (scenes["local_day"] == one["local_day"])]
+    assert one["device"] in set(own["device"])

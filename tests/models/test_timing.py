@@ -121,6 +121,7 @@ def test_rows_hold_days_without_a_session_and_know_only_earlier_stores():
     assert engaged[["user_id", "daypart", "local_day"]].to_numpy().tolist() == [["u1", "morning", 17_002]]
     stores = rows.drop_duplicates(["user_id", "local_day"]).set_index(["user_id", "local_day"])["store_id"]
     assert stores["u1"].tolist() == ["s17000", "s17000", "s17002"]
+    assert (rows["device"] == "unknown").all()
     cutoffs = rows.drop_duplicates("user_id").set_index("user_id")["cutoff_epoch_seconds"]
     assert cutoffs["u1"] == 17_001 * DAY + 4 * 3600  # July: New York is four hours behind
     assert cutoffs["u2"] == 17_002 * DAY

@@ -26,7 +26,11 @@ QUERIES = pd.DataFrame(
     {
         "query_id": [7, 9],
         "user_id": ["u1", "u0"],
+        "device": ["ios", "web"],
+        "network": "unknown",
+        "region": "unknown",
         "store_id": ["s1", "s0"],
+        "channel": "app",
         "daypart": ["evening", "morning"],
         "weekday": [0, 6],
         "local_day": [17_230, 17_236],
@@ -88,7 +92,10 @@ def test_the_feature_store_is_asked_row_for_row() -> None:
     assert asked["item_id"].tolist() == ["b", "a", "z", "a"]
     assert asked["category"].tolist() == ["drink", "food", "unknown", "food"]
     assert asked["store_id"].tolist() == ["s0", "s0", "s0", "s1"]
+    assert asked["device"].tolist() == ["web"] * 3 + ["ios"]
+    assert asked["market"].tolist() == ["all"] * 4
     assert asked["daypart"].tolist() == ["morning"] * 3 + ["evening"]
+    assert asked["local_hour"].tolist() == [6] * 3 + [17]
     assert asked["weekday"].tolist() == ["6"] * 3 + ["0"]
     assert asked["local_day"].tolist() == [17_236] * 3 + [17_230]
     assert asked["request_epoch_seconds"].tolist() == [1_489_208_400] * 3 + [1_488_690_000]
