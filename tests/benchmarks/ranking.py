@@ -22,9 +22,11 @@ from rich.table import Table
 
 from features.item import ITEM_AT_REQUEST
 from features.moment import MOMENT
-from features.promotion import PROMOTION_AT_REQUEST
+from features.promotion_phase import PROMOTION_AT_REQUEST
 from features.scene_affinity import ITEM_SCENE, USER_SCENE
+from features.scene_rhythm import SCENE_RHYTHM
 from features.time_affinity import ITEM_RHYTHM, USER_RHYTHM
+from features.trend import TREND
 from flows.flow_run import run_flow
 from flows.materialize import resolved_as_of
 from flows.progress import showing_progress, step
@@ -47,8 +49,9 @@ def _names(*views: Any) -> set[str]:
     return {column.name for view in views for column in view.columns}
 
 
+_STORE_TREND = {name for name in _names(TREND) if name.startswith("store_")}
 TIME = _names(MOMENT, USER_RHYTHM, ITEM_RHYTHM) | {"query_daypart", "score_popular_daypart"}
-SCENE = _names(USER_SCENE, ITEM_SCENE) | {"score_popular_store"}
+SCENE = _names(USER_SCENE, ITEM_SCENE, SCENE_RHYTHM) | _STORE_TREND | {"score_popular_store"}
 PROMOTIONS = _names(PROMOTION_AT_REQUEST)
 ABLATIONS = {
     CONTEXT_FREE: TIME | SCENE | PROMOTIONS,
