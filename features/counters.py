@@ -74,7 +74,10 @@ class Counts:
     def leaving(self, since: datetime, until: datetime) -> list[TimeWindow]:
         """Where the `event_timestamp` of rows lies (after start, up to end) that leave a window meanwhile."""
         lengths = [timedelta(hours=hours) for hours in self.windows_hours]
-        return [TimeWindow(since - length, until - length) for length in lengths]
+        # The step in which `until` falls is counted too: its row begins at the step's end.
+        steps = -int(-until.timestamp() // self.grid_seconds)
+        end = datetime.fromtimestamp(steps * self.grid_seconds, UTC)
+        return [TimeWindow(since - length, end - length) for length in lengths]
 
 
 def count_changes(

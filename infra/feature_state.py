@@ -124,7 +124,7 @@ def _create_expiring(
         return None
     leaving = " OR ".join(
         f"({TIMESTAMP} > {_instant(window.start)} AND {TIMESTAMP} <= {_instant(window.end)})"
-        for window in counts.leaving(since, _end_of_step(until, counts.grid_seconds))
+        for window in counts.leaving(since, until)
     )
     gained = f'"{counts.prefix}_gained"'
     rows = read_files(files) if files else no_rows(table)
@@ -160,11 +160,6 @@ def snapshot_pays(table: FeatureTable, files: Sequence[Path]) -> bool:
 def due_snapshot(known: date | None, day: date) -> bool:
     """Whether a snapshot as of `day` should be written although there is one as of `known`."""
     return known is None or known > day or (day - known).days >= SNAPSHOT_DAYS
-
-
-def _end_of_step(moment: datetime, grid_seconds: int) -> datetime:
-    """The first instant of the grid at or after a moment: a cut-off inside a step does not shorten it."""
-    return datetime.fromtimestamp(-(-moment.timestamp() // grid_seconds) * grid_seconds, UTC)
 
 
 def _instant(moment: datetime) -> str:

@@ -378,3 +378,5 @@ def test_the_rows_that_leave_meanwhile() -> None:
         (day - timedelta(hours=1), day + timedelta(hours=23)),
         (day - timedelta(hours=24), day),
     ]
+    within = COARSE.leaving(day, day + timedelta(hours=5))
+    assert [window.end for window in within] == [day, day - timedelta(days=1)]

@@ -116,6 +116,32 @@ def test_nothing_at_or_after_as_of_is_known(lake: EventLake) -> None:
         lake.connect(datetime(2025, 3, 1))  # noqa: DTZ001
 
 
+def test_a_part_of_the_past_can_be_read_by_itself(lake: EventLake) -> None:
+    ingest(source(), lake, now=NOW)
+    early, late = START + timedelta(minutes=20), START + timedelta(minutes=100)
+    connection = lake.connect(late, since=early)
+    rows = connection.execute("SELECT event_id FROM events ORDER BY event_ts").fetchall()
+    assert rows == [("e1",), ("e2",), ("e3",), ("e4",)]
+    assert count(lake, "items", START) == 1
+    known = lake.connect(START, since=early, known_keys=False)
+    assert known.execute("SELECT count(*) FROM items").fetchall() == [(3,)], "all zones and categories"
+    with pytest.raises(UsageError, match="since == 2025-03-01T00:00:00, must carry a timezone"):
+        lake.connect(since=datetime(2025, 3, 1))  # noqa: DTZ001
+
+
+def test_the_manifest_tells_which_days_changed(lake: EventLake) -> None:
+    before = ingest(source(), lake, now=NOW).manifest
+    assert {day: content.events for day, content in before.days.items()} == {"2025-03-01": 2, "2025-03-02": 8}
+    assert set(before.digests) == {"users", "items", "promotions"}
+    changed = events()
+    changed.loc[9, "amount"] = 77.0
+    after = ingest(source(version="2", events=[changed]), lake, now=NOW).manifest
+    assert after.days["2025-03-01"] == before.days["2025-03-01"]
+    assert after.days["2025-03-02"].digest != before.days["2025-03-02"].digest
+    assert after.digests == before.digests
+    assert lake.manifest() == after
+
+
 def test_rerun_is_skipped_and_a_forced_one_leaves_the_same_bytes(lake: EventLake, tmp_path: Path) -> None:
     first = ingest(source(), lake, now=NOW)
     before = digest_tree(lake.root / "current")

@@ -111,9 +111,15 @@ def timed() -> Iterator[None]:
 
 
 def _own_peak_gb() -> float:
-    """The kernel's own high-water mark, exact where polling may miss a short peak."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    """The kernel's own high-water mark, exact where polling may miss a short peak; 0 where it keeps none.
+
+    Not `ru_maxrss`: that begins with the peak of the process by which this one was started.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0.0
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
 
 
 def _cpu_seconds() -> float:

@@ -71,17 +71,18 @@ def load(url: str, folder: str, entities: int, schema: str, way: str, again: boo
     return {"rows": entities}
 
 
-def prepare(days: Path, folder: Path, pairs: int) -> None:
+def prepare(days: str, folder: str, pairs: int) -> None:
     """Nothing; `folder` holds three of the platform's tables, and user and item of so many events."""
+    lake, place = Path(days), Path(folder)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         until = end_of(_PREPARED_DAYS)
-        write_tables(connection, days, READ_TABLES, folder, until)
-        events = parquet_literal(days, "events/*/*.parquet")
+        write_tables(connection, lake, READ_TABLES, place, until)
+        events = parquet_literal(lake, "events/*/*.parquet")
         connection.execute(
             f"COPY (SELECT user_id, item_id FROM read_parquet({events}) "
             f"WHERE event_type = 'view' AND event_ts < TIMESTAMPTZ '{until.isoformat()}' "
-            f"ORDER BY hash(event_id) LIMIT {pairs}) TO {parquet_literal(folder, _PAIRS)} (FORMAT parquet)"
+            f"ORDER BY hash(event_id) LIMIT {pairs}) TO {parquet_literal(place, _PAIRS)} (FORMAT parquet)"
         )
 
 

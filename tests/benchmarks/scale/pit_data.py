@@ -40,7 +40,7 @@ def features_of(view: str) -> list[str]:
 FEATURES = [f"{view}:{feature}" for view in VIEWS for feature in features_of(view)]
 
 
-def write_views(days: Path, folder: Path, rows: int, memory_gb: float) -> dict[str, int]:
+def write_views(days: str, folder: str, rows: int, memory_gb: float) -> dict[str, int]:
     """Rows by view; `folder/<view>.parquet` sorted by key and time, and `folder/entities.parquet`.
 
     Args:
@@ -50,7 +50,8 @@ def write_views(days: Path, folder: Path, rows: int, memory_gb: float) -> dict[s
             instant.
         memory_gb: What DuckDB may use.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    lake, place = Path(days), Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{int(memory_gb * 1024)}MiB'")
@@ -59,18 +60,18 @@ def write_views(days: Path, folder: Path, rows: int, memory_gb: float) -> dict[s
             CREATE TEMP TABLE lines AS
             SELECT user_id, item_id, i.category_path AS category, store_id, event_type, event_ts,
                    CAST(event_ts AS DATE) AS day, quantity, e.amount
-            FROM read_parquet({parquet_literal(days, "events/*/*.parquet")}) e
-            JOIN read_parquet({parquet_literal(days, "items.parquet")}) i USING (item_id)
+            FROM read_parquet({parquet_literal(lake, "events/*/*.parquet")}) e
+            JOIN read_parquet({parquet_literal(lake, "items.parquet")}) i USING (item_id)
             """
         )
-        written = {view: _write_view(connection, view, folder) for view in VIEWS}
+        written = {view: _write_view(connection, view, place) for view in VIEWS}
         connection.execute(
             f"""
             COPY (
                 SELECT row_number() OVER (ORDER BY hash(user_id, item_id, event_ts)) - 1 AS row_id,
                        user_id, item_id, category, store_id, event_ts AS event_timestamp
                 FROM lines ORDER BY row_id LIMIT {rows}
-            ) TO {parquet_literal(folder, "entities.parquet")} (FORMAT parquet)
+            ) TO {parquet_literal(place, "entities.parquet")} (FORMAT parquet)
             """
         )
     return written

@@ -63,7 +63,14 @@ def make_market(market: Market, folder: Path, say: Say) -> int:
 def measure_pit(days: Path, folder: Path, effort: Effort, say: Say) -> Result:
     """The point-in-time join: ours and by hand in turns, the stock store once."""
     say("five views")
-    written = pit_data.write_views(days, folder, effort.rows, effort.build_memory_gb)
+    # Apart as well: what this process holds the contenders cannot have.
+    written = run_apart(
+        pit_data.write_views,
+        days=str(days),
+        folder=str(folder),
+        rows=effort.rows,
+        memory_gb=effort.build_memory_gb,
+    ).answer
     run_apart(pit.register, folder=str(folder))
     saved = {name: str(folder / f"{name}.arrow") for name in ("ours", "by_hand", "stock")}
     common: dict[str, Any] = {"folder": str(folder), "memory_gb": effort.pit_memory_gb}
@@ -193,7 +200,8 @@ def measure_online(days: Path, folder: Path, effort: Effort, say: Say) -> Result
     from infra.embedded_postgres import release_embedded, start_embedded
 
     say("three tables")
-    online.prepare(days, folder, 500 * (effort.rounds + online.WARM_ROUNDS))
+    pairs = 500 * (effort.rounds + online.WARM_ROUNDS)
+    run_apart(online.prepare, days=str(days), folder=str(folder), pairs=pairs)
     result = Result({"entities_loaded": effort.entities})
     home = folder / "home"
     url = start_embedded(home)

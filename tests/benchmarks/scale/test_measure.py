@@ -21,6 +21,12 @@ def failing() -> None:
     raise ValueError("broken on purpose")
 
 
+def test_a_peak_is_not_that_of_who_started_it() -> None:
+    held = np.ones(100_000_000)
+    assert run_apart(hungry, megabytes=10, seconds=0.0).peak_gb < 0.4
+    del held
+
+
 def test_a_contender_is_measured_in_a_process_of_its_own() -> None:
     run = run_apart(hungry, megabytes=300, seconds=0.3)
     assert 0.3 <= run.wall_seconds < 5 and run.cpu_seconds < run.wall_seconds

@@ -82,7 +82,7 @@ def test_late_events_come_with_a_later_day(days: Path, tmp_path: Path) -> None:
 
 def test_every_join_gives_the_same(days: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ibis.options, "default_backend", None)  # which the stock contender sets
-    written = pit_data.write_views(days, tmp_path, 300, 1.0)
+    written = pit_data.write_views(str(days), str(tmp_path), 300, 1.0)
     assert min(written.values()) > 0 and len(pit_data.FEATURES) == 38
     pit.register(str(tmp_path))
     saved = {}
