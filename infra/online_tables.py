@@ -138,7 +138,7 @@ class OnlineTable:
         return f"DELETE FROM {table} WHERE ({keys}) IN ({others})"
 
     def merge(self, table: str, *, lowest: str, row: str) -> str:
-        """Takes each key's newest staged row, unless the table knows a newer one.
+        """Takes each key's newest staged row, unless the table knows a newer one or the very same.
 
         Of two rows with the same event time the one created last wins, as in the point-in-time join; of two
         that were created together, the one written last. Keys are taken in order: two merges never deadlock.
@@ -155,13 +155,19 @@ class OnlineTable:
             for name in self.stored_columns
             if name not in self._key_names
         )
+        # A rerun writes nothing: rewriting equal rows would double the table until the next vacuum.
+        differs = " OR ".join(
+            f"excluded.{names([name])} IS DISTINCT FROM kept.{names([name])}"
+            for name in self.stored_columns
+            if name not in self._key_names
+        )
         return (
             f"INSERT INTO {table} AS kept ({columns}) SELECT {columns} FROM (SELECT {columns}, row_number() "
             f"OVER (PARTITION BY {keys} ORDER BY {event} DESC, {created} DESC NULLS LAST, {row} DESC) AS "
             f"staged_place FROM {STAGED}) AS newest WHERE staged_place = 1 ORDER BY {keys} "
             f"ON CONFLICT ({keys}) DO UPDATE SET {updates} WHERE "
             f"(excluded.{event}, coalesce(excluded.{created}, {lowest})) >= "
-            f"(kept.{event}, coalesce(kept.{created}, {lowest}))"
+            f"(kept.{event}, coalesce(kept.{created}, {lowest})) AND ({differs})"
         )
 
     @property

@@ -112,6 +112,13 @@ def test_a_late_older_value_changes_nothing(store, config) -> None:
     assert counts(store, config, ("a", "x")) == [5], "of equals the one written last"
 
 
+def test_a_rerun_writes_nothing(store, config) -> None:
+    loaded = arrow([("a", "x", 1, DAY), ("b", "x", None, DAY)])
+    assert store.replace_latest(config, view(), loaded) == 2
+    assert store.replace_latest(config, view(), loaded) == 0
+    assert store.replace_latest(config, view(), arrow([("a", "x", 1, DAY), ("b", "x", 2, DAY)])) == 1
+
+
 def test_bulk_load_equals_single_writes(store, config) -> None:
     loaded = arrow([("a", "x", 1, DAY), ("a", "x", 2, DAY + timedelta(hours=1)), ("", "y", None, DAY)])
     assert store.replace_latest(config, view(), loaded) == 2
