@@ -81,7 +81,9 @@ def score_day(
     opportunities = resolved(opportunities, data.scenes)
     queries = scoring_queries(opportunities, plan_date, known_until)
     parts = []
-    for rows in ranking_rows(features, data, queries, None, advance=lambda done: advance(done, len(queries))):
+    for rows in ranking_rows(
+        features, data, queries, None, advance=lambda done: advance(done, len(queries)), cut=ranker.cut
+    ):
         scores = ranker.score(rows.features, threads)
         place = rows.query_id  # query ids of scoring queries are their positions
         item = pd.Categorical(rows.item_id)

@@ -12,6 +12,8 @@ from features.taxonomy import SceneTaxonomy
 from flows.training_data import TrainingData
 from infra.feature_store import KairosFeatureStore
 from models.candidates.blend import blend_candidates
+from models.candidates.cut import Cut, CutParams, fit_cut, lessons
+from models.queries import QuerySet
 from models.training_set import (
     RankingSet,
     SamplingParams,
@@ -23,7 +25,8 @@ from models.training_set import (
 )
 
 QUERIES_AT_ONCE = 3_200
-"""About 750,000 candidate rows: bounds memory, while each join still answers many questions at once."""
+"""About 640,000 candidate rows: bounds memory, while each join still answers many questions at once."""
+_LESSONS_AT_ONCE = 1_600
 
 
 def ranking_rows(
@@ -33,6 +36,7 @@ def ranking_rows(
     truth: pd.DataFrame | None,
     sampling: SamplingParams | None = None,
     advance: Callable[[int], None] = lambda done: None,
+    cut: Cut | None = None,
 ) -> Iterator[RankingSet]:
     """Candidates with features, labels and groups, some hundred thousand rows at a time.
 
@@ -43,12 +47,13 @@ def ranking_rows(
         truth: (query_id, item_id, relevance); None before anything has happened.
         sampling: Keep every positive and a draw of the others; None keeps all candidates.
         advance: Told how many queries are done.
+        cut: Keeps the likeliest of each query's candidates, the ranker's own; None keeps all.
     """
     # In the order of the retrievers' refits, so that a chunk needs few of them.
     ordered = queries.sort_values(["fit_epoch_seconds", "query_id"], kind="stable")
     for begin in range(0, len(ordered), QUERIES_AT_ONCE):
         chunk = ordered.iloc[begin : begin + QUERIES_AT_ONCE].reset_index(drop=True)
-        candidates = blend_candidates(data.log, chunk)
+        candidates = blend_candidates(data.log, chunk, cut=cut)
         if sampling is not None and truth is not None:
             label = labels_of(candidates, truth)
             kept = sample_negatives(candidates["query_id"].to_numpy(dtype=np.int64), label, sampling)
@@ -71,6 +76,20 @@ def ranking_set(
     truth: pd.DataFrame,
     sampling: SamplingParams | None = None,
     advance: Callable[[int], None] = lambda done: None,
+    cut: Cut | None = None,
 ) -> RankingSet:
     """All rows of these queries in one set."""
-    return stack(list(ranking_rows(features, data, queries, truth, sampling, advance)))
+    return stack(list(ranking_rows(features, data, queries, truth, sampling, advance, cut)))
+
+
+def learnt_cut(data: TrainingData, asked: QuerySet, params: CutParams) -> Cut | None:
+    """The cut that these past queries teach; None where they teach nothing.
+
+    The union of every retriever's proposals is large, so it is read and sampled a chunk at a time.
+    """
+    taught = lessons(asked.queries, params)
+    pools = (
+        blend_candidates(data.log, taught.iloc[begin : begin + _LESSONS_AT_ONCE].reset_index(drop=True))
+        for begin in range(0, len(taught), _LESSONS_AT_ONCE)
+    )
+    return fit_cut(pools, asked.truth, params)

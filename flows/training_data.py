@@ -7,10 +7,12 @@ from datetime import datetime
 from functools import lru_cache
 
 import pandas as pd
+from duckdb import DuckDBPyConnection
 
 from features.calendar import local_midnight
 from features.errors import RefusedError
 from features.interactions import build_interactions
+from features.promotion import relevant_promotions
 from features.scenes import SCENE_PARTS
 from features.taxonomy import SceneTaxonomy
 from flows.fingerprints import fingerprint_of
@@ -19,14 +21,16 @@ from flows.training_plan import training_plan
 from flows.wiring import Stores, open_stores
 from models.catalogue import CatalogueParams, eligible_items
 from models.interaction_log import InteractionLog
-from models.queries import QueryParams, QuerySet, build_queries, first_query_monday
+from models.queries import QueryParams, QuerySet, build_queries, first_query_monday, last_monday
+from models.relevance import Engagements, engagements_of
+from models.shop import Shop, shop_of
 
-_COLUMNS = (
+INTERACTION_COLUMNS = (
     "user_id, item_id, category, event_type, epoch_seconds, local_day, local_weekday, "
     "local_midnight_epoch_seconds, daypart, device, network, region, store_id, channel, session_id"
 )
 
-_USERS = """
+USERS_WITH_CONSENT = """
     SELECT users.* REPLACE (users.push_consent AND left_us.user_id IS NULL AS push_consent)
     FROM users LEFT JOIN (
         SELECT DISTINCT user_id FROM events WHERE event_type IN ('opt_out', 'complaint')
@@ -37,6 +41,12 @@ _USERS = """
 it holds no time of consent that could be later."""
 
 
+_SHOP_ITEMS = """
+    SELECT item_id, title, category_path, brand, tags, created_ts
+    FROM items SEMI JOIN eligible USING (item_id)
+"""
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """The history behind one model.
@@ -45,12 +55,13 @@ class TrainingData:
         as_of: Knowledge cut-off; nothing at or after it is in here.
         timezone: The shop's zone, in which weeks are counted back.
         country: ISO code of most users' locale, '' if unknown: whose holidays count.
-        log: Interactions of eligible items.
+        log: Interactions of eligible items, with the shop.
         sessions: (user_id, daypart, local_day, epoch_seconds, *SCENE_PARTS), one row a session, all items.
         items: ITEMS columns that ranking and policy read.
         users: USERS rows; `push_consent` is withdrawn by an opt-out or a complaint.
         categories: Category by eligible item_id.
         scenes: The scenes that the feature tables know: one taxonomy for training and planning.
+        engagements: What users did short of the target on the queries' days; None grades nothing.
     """
 
     as_of: datetime
@@ -62,6 +73,7 @@ class TrainingData:
     users: pd.DataFrame
     categories: pd.Series[str]
     scenes: SceneTaxonomy | None
+    engagements: Engagements | None = None
 
 
 def read_training_data(
@@ -72,27 +84,56 @@ def read_training_data(
     connection = stores.lake.connect(as_of)
     try:
         interactions = build_interactions(connection, default_timezone=timezone)
-        history = interactions.project(_COLUMNS).to_arrow_table().to_pandas(strings_to_categorical=True)
+        history = (
+            interactions.project(INTERACTION_COLUMNS).to_arrow_table().to_pandas(strings_to_categorical=True)
+        )
         items = connection.sql("SELECT item_id, category_path, available, stock, sensitive FROM items").df()
-        users = connection.sql(_USERS).df()
+        users = connection.sql(USERS_WITH_CONSENT).df()
+        require_consent(users)
+        # Fixed before the first query, so that a later sale cannot make an item eligible for an earlier one.
+        first = local_midnight(first_query_monday(as_of, timezone, query_params), timezone)
+        eligible = eligible_items(
+            history, items, as_of_epoch_seconds=int(first.timestamp()), params=catalogue_params
+        )
+        log = InteractionLog.from_frame(history).restricted_to(eligible["item_id"])
+        log = log.with_shop(read_shop(connection, log, users, as_of))
     finally:
         connection.close()
-    require_consent(users)
-    # Fixed before the first query, so that a later sale cannot make an item eligible for an earlier one.
-    first = local_midnight(first_query_monday(as_of, timezone, query_params), timezone)
-    eligible = eligible_items(
-        history, items, as_of_epoch_seconds=int(first.timestamp()), params=catalogue_params
-    )
     return TrainingData(
         as_of=as_of,
         timezone=timezone,
         country=country_of(users),
-        log=InteractionLog.from_frame(history).restricted_to(eligible["item_id"]),
+        log=log,
         sessions=sessions_of(history),
         items=items,
         users=users.assign(timezone=users["timezone"].where(users["timezone"] != "unknown", timezone)),
         categories=eligible.set_index("item_id")["category"],
         scenes=stores.features.tables.read_taxonomy(),
+        engagements=engagements_of(
+            history, eligible["item_id"], last_monday(as_of, timezone) - 7 * query_params.weeks
+        ),
+    )
+
+
+def read_shop(
+    connection: DuckDBPyConnection, log: InteractionLog, users: pd.DataFrame, as_of: datetime
+) -> Shop:
+    """What the lake tells of the log's items and users, and every promotion its queries could meet.
+
+    Args:
+        connection: Offers the views `items` and `promotions`.
+        log: Interactions of eligible items.
+        users: USERS rows.
+        as_of: Knowledge cut-off of the lake's events.
+    """
+    connection.register("eligible", pd.DataFrame({"item_id": log.items.values.astype("str")}))
+    promotions = relevant_promotions(connection, as_of, connection.table("eligible"))
+    columns = "item_id, region, store_id, starts_at, ends_at, kind"
+    return shop_of(
+        log,
+        connection.sql(_SHOP_ITEMS).df(),
+        users,
+        promotions.project(columns).to_arrow_table().to_pandas(strings_to_categorical=True),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -9,6 +10,11 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from models.candidates.als import Als
+from models.candidates.bpr import Bpr
+from models.candidates.content import Content
+from models.candidates.ease import Ease
+from models.candidates.item_knn import ItemKnn
 from models.candidates.neighbours import UserNeighbours
 from models.candidates.personal import Personal
 from models.candidates.popular import Popular
@@ -22,6 +28,22 @@ from models.vocabulary import Ints
 
 def baselines() -> dict[str, Retriever]:
     """The registry: a peer per line, as `tune` found it best on Complete Journey's validation weeks."""
+    return light_baselines() | {
+        "item-KNN": ItemKnn(20, 30.0, 1.0, 10.0),
+        "TF-IDF": Content(half_life_days=60.0, power=3.0),
+        "ALS": Als(alpha=1.0, l2=2.0, half_life_days=60.0, power=1.5),
+        "BPR": Bpr(factors=64, l2=0.003, half_life_days=60.0),
+        "EASE": Ease(10.0, 60.0, 0.5),
+    }
+
+
+def light_baselines() -> dict[str, Retriever]:
+    """The peers that cost seconds, not minutes, the strongest among them: what a training run is held to.
+
+    Examples:
+        >>> set(light_baselines()) < set(baselines())
+        True
+    """
     return {
         "popularity": Popular(),
         "popularity by slot": Popular("daypart"),
@@ -36,10 +58,20 @@ def baselines() -> dict[str, Retriever]:
 def grids() -> dict[str, list[Retriever]]:
     """What `tune` tries for each peer that has hyper-parameters.
 
-    TIFU-KNN's decays are the survivors of a search over within 0.8-1, across 0.6-0.95, groups of 2-13,
-    20-900 neighbours and own shares 0.4-0.95.
+    Each grid holds the survivors of a wider search on Complete Journey's validation weeks and a few choices
+    for sources unlike it: few baskets a user, no habits, nothing to forget. The wider searches: TIFU-KNN
+    within 0.8-1, across 0.6-0.95, groups of 2-13, 20-900 neighbours, own share 0.4-0.95; EASE l2 3-1000,
+    half-life 30 days to infinite, power 0.35-1; ALS alpha 0.2-40, l2 0.1-25, 32-128 factors; BPR l2 0-0.1,
+    32-64 factors; item-KNN 10-200 neighbours, shrinkage 0-100.
     """
     return {
+        "popularity": [Popular(half_life_days=days) for days in (14.0, 45.0, 180.0, math.inf)],
+        "popularity by slot": [
+            Popular("daypart", days, prior) for days, prior in product((45.0, 180.0), (500.0, 5_000.0))
+        ],
+        "popularity by store": [
+            Popular("store", days, prior) for days, prior in product((45.0, 180.0), (100.0, 500.0, 2_000.0))
+        ],
         "recency-weighted frequency": [Personal(days) for days in (20.0, 30.0, 45.0, 60.0, 90.0, 120.0)],
         "TIFU-KNN": [
             TifuKnn(k, within, across, group, own)
@@ -49,7 +81,37 @@ def grids() -> dict[str, list[Retriever]]:
         ],
         "user-KNN": [
             UserNeighbours(k, days, power)
-            for k, days, power in product((20, 40, 80), (10.0, 20.0, 30.0, 60.0), (0.5, 0.75, 1.0))
+            for k, days, power in product((20, 40, 80), (10.0, 20.0, 60.0), (0.5, 0.75))
+        ],
+        "item-KNN": [
+            ItemKnn(20, 30.0, 1.0, 10.0),
+            ItemKnn(10, 20.0, 1.0, 30.0),
+            ItemKnn(200, 30.0, 1.0, 0.0),
+            ItemKnn(20, 60.0, 1.0, 30.0),
+            ItemKnn(100, math.inf, 0.5, 10.0),
+        ],
+        "TF-IDF": [
+            Content(half_life_days=days, power=power)
+            for days, power in product((20.0, 60.0, math.inf), (1.0, 2.0, 3.0))
+        ],
+        "ALS": [
+            Als(alpha=1.0, l2=2.0, half_life_days=60.0, power=1.5),
+            Als(alpha=1.0, l2=4.0, half_life_days=60.0, power=2.0),
+            Als(alpha=0.5, l2=1.0, half_life_days=90.0),
+            Als(alpha=10.0, l2=10.0, half_life_days=math.inf, power=0.5),
+        ],
+        "BPR": [
+            Bpr(factors=64, l2=0.003, half_life_days=60.0),
+            Bpr(l2=0.001),
+            Bpr(learning_rate=0.1, l2=0.01),
+        ],
+        "EASE": [
+            Ease(10.0, 60.0, 0.5),
+            Ease(3.0, 60.0, 0.75),
+            Ease(10.0, 120.0, 1.0),
+            Ease(30.0, 120.0, 0.75),
+            Ease(100.0, math.inf, 1.0),
+            Ease(300.0, math.inf, 0.5),
         ],
     }
 

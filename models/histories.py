@@ -58,6 +58,7 @@ class Histories:
         basket_age: Baskets between: 0 for the user's last basket before the cut-off.
         n_baskets: Baskets before the cut-off, one entry per query.
         n_items: Columns of the matrices made of these entries.
+        on_promotion: Whether each was made on promotion, as in the log.
     """
 
     query: Ints
@@ -68,6 +69,7 @@ class Histories:
     basket_age: Ints
     n_baskets: Ints
     n_items: int
+    on_promotion: Floats | None = None
 
     def matrix(self, values: Floats) -> csr_matrix:
         """A queries x items matrix that sums `values`, one per entry; sorted, no stored zeros.

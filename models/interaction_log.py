@@ -11,8 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import UsageError
+from models.bought_on_promotion import bought_on_promotion
 from models.histories import Histories, QueryCodes
 from models.scene_codes import coded_scenes
+from models.shop import Shop
 from models.vocabulary import Column, Floats, Ints, Longs, Vocabulary
 
 SECONDS_PER_DAY = 86_400.0
@@ -21,7 +23,7 @@ PURCHASES: Mapping[str, float] = {"purchase": 1.0}
 
 @dataclass(frozen=True)
 class InteractionLog:
-    """Interactions as columns sorted by user, then time; one row per user, basket and item.
+    """Interactions as columns sorted by user, then time; one row per user, basket and item, the strongest.
 
     Users, stores and the rest are coded by sorted vocabularies that `before` and `restricted_to` keep,
     so codes of users, stores and dayparts mean the same in every cut of one log.
@@ -38,6 +40,12 @@ class InteractionLog:
             over the log.
         weight: What the interaction is worth, from its event type.
         known_until: UTC seconds; the log holds nothing at or after it. Ages are counted back from here.
+        shop: What is known besides interactions; None where nobody told. Promotions in it are announced, so
+            `before` keeps those to come.
+        part: The part each row was put into by a source that splits its own events: a position in SPLITS of
+            `models.queries`, -1 for none; None where the source does not.
+        on_promotion: Whether each was made on promotion, 1 or 0, NaN where that is not known; see
+            `bought_on_promotion`. None without a shop.
     """
 
     users: Vocabulary
@@ -59,6 +67,9 @@ class InteractionLog:
     basket: Ints
     weight: Floats
     known_until: int
+    shop: Shop | None = None
+    on_promotion: Floats | None = None
+    part: Ints | None = None
 
     @classmethod
     def from_frame(
@@ -69,7 +80,7 @@ class InteractionLog:
         Args:
             interactions: Rows with user_id, item_id, category, event_type, epoch_seconds, local_day,
                 local_weekday, local_midnight_epoch_seconds, daypart, store_id and session_id; device,
-                network, region and channel where they are known.
+                network, region and channel where they are known, part where the source tells it.
             event_weights: What an event of each type is worth; must be > 0.
 
         Raises:
@@ -100,11 +111,13 @@ class InteractionLog:
 
         item_category = np.full(len(items), -1, dtype=np.int32)
         item_category[item] = categories.codes(interactions["category"])
-        order = np.lexsort((-weight, item, basket, time, user))
-        # One row per user, basket and item: the earliest, so that a repeated line is not a second purchase.
-        pair = basket[order].astype(np.int64) * max(len(items), 1) + item[order]
-        _, first = np.unique(pair, return_index=True)
-        order = order[np.sort(first)]
+        # One row per user, basket and item, so that a repeated line is not a second purchase: the strongest
+        # event at its own time, which no cut in between can show too early; the earliest of equal ones.
+        pair = basket.astype(np.int64) * max(len(items), 1) + item
+        order = np.lexsort((time, -weight, pair))
+        _, first = np.unique(pair[order], return_index=True)
+        order = order[first]
+        order = order[np.lexsort((item[order], basket[order], time[order], user[order]))]
         return cls(
             users=users,
             items=items,
@@ -125,6 +138,7 @@ class InteractionLog:
             basket=basket[order],
             weight=weight[order],
             known_until=int(time.max(initial=-1)) + 1,
+            part=interactions["part"].to_numpy(dtype=np.int32)[order] if "part" in interactions else None,
         )
 
     def __len__(self) -> int:
@@ -190,11 +204,28 @@ class InteractionLog:
             local_day=self.local_day[rows],
             basket=self.basket[rows],
             weight=self.weight[rows],
+            part=None if self.part is None else self.part[rows],
+            on_promotion=None if self.on_promotion is None else self.on_promotion[rows],
         )
 
     def before(self, epoch_seconds: int) -> InteractionLog:
         """What was known at this UTC instant: the rows strictly before it, with the same codes."""
         return replace(self.take(self.time < epoch_seconds), known_until=int(epoch_seconds))
+
+    def with_shop(self, shop: Shop | None) -> InteractionLog:
+        """The same log that knows of this shop.
+
+        Raises:
+            UsageError: The shop is coded for other items or users.
+        """
+        if shop is not None and (len(shop.texts), len(shop.user_region)) != (self.n_items, self.n_users):
+            raise UsageError(
+                f"the shop tells of {len(shop.texts)} items and {len(shop.user_region)} users, the log of "
+                f"{self.n_items} and {self.n_users}; make it from this log, after `restricted_to`."
+            )
+        return replace(
+            self, shop=shop, on_promotion=None if shop is None else bought_on_promotion(self, shop)
+        )
 
     @cached_property
     def age_days(self) -> Floats:
@@ -210,13 +241,16 @@ class InteractionLog:
         return self.expand(QueryCodes(users, nowhere, nowhere, nowhere, now, now))
 
     def restricted_to(self, item_ids: Column) -> InteractionLog:
-        """The rows of these items, recoded so that an item's code is its position in sorted `item_ids`."""
+        """The rows of these items, recoded so that an item's code is its position in sorted `item_ids`.
+
+        A shop is coded for the items before, so it stays behind: attach one with `with_shop` afterwards.
+        """
         items = Vocabulary.of(item_ids)
         recode = items.codes(self.items.values)
         item_category = np.full(len(items), -1, dtype=np.int32)
         item_category[recode[recode >= 0]] = self.item_category[recode >= 0]
         kept = self.take(recode[self.item] >= 0)
-        return replace(kept, items=items, item=recode[kept.item], item_category=item_category)
+        return replace(kept, items=items, item=recode[kept.item], item_category=item_category).with_shop(None)
 
     def encode(self, queries: pd.DataFrame) -> QueryCodes:
         """The queries frame in this log's codes, in the frame's order."""
@@ -262,6 +296,7 @@ class InteractionLog:
             basket_age=n_baskets[query] - 1 - self.basket_ordinal[row],
             n_baskets=n_baskets,
             n_items=self.n_items,
+            on_promotion=None if self.on_promotion is None else self.on_promotion[row],
         )
 
 

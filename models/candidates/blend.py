@@ -9,12 +9,23 @@ import numpy as np
 import pandas as pd
 
 from features.errors import UsageError
+from models.candidates.als import Als
 from models.candidates.covisit import Covisit
+from models.candidates.cut import Cut
+from models.candidates.ease import Ease
+from models.candidates.expected import Expected
+from models.candidates.facet_neighbours import FacetNeighbours
 from models.candidates.neighbours import UserNeighbours
+from models.candidates.new_items import NewItems
+from models.candidates.onboarding import Onboarding
 from models.candidates.personal import Personal
 from models.candidates.popular import Popular
+from models.candidates.promoted import Promoted
+from models.candidates.promotion_habit import PromotionHabit
+from models.candidates.repurchase import Repurchase
 from models.candidates.retriever import Retriever, block_rows, top_items, values_at, without
 from models.candidates.tifu_knn import TifuKnn
+from models.candidates.trending import Trending
 from models.histories import QueryCodes
 from models.interaction_log import InteractionLog
 from models.vocabulary import Floats, Ints
@@ -41,23 +52,36 @@ class Source:
 
 
 def default_sources() -> tuple[Source, ...]:
-    """The blend that serves unless told otherwise; budgets were chosen on validation recall per candidate.
+    """The blend that serves unless told otherwise; a learned cut follows (see `models.candidates.cut`).
+
+    Budgets are wide, so that the cut has something to choose from: together some 700 items a query.
 
     Examples:
-        >>> sum(source.budget for source in default_sources() if source.only_new)
-        110
+        >>> {source.retriever.name: source.budget for source in default_sources()}["ease"]
+        300
     """
     return (
-        Source(Personal(120.0), 200),
-        Source(Personal(60.0), 110),
-        Source(Personal(14.0), 50),
+        Source(Personal(120.0), 300),
+        Source(Personal(60.0), 0),
+        Source(Personal(30.0), 0),
+        Source(Personal(14.0), 100),
         Source(Personal(), 0),
-        Source(TifuKnn(), 100),
-        Source(UserNeighbours(), 50, only_new=True),
-        Source(Covisit(), 25, only_new=True),
-        Source(Popular("store"), 15, only_new=True),
-        Source(Popular("daypart"), 10, only_new=True),
-        Source(Popular(), 10, only_new=True),
+        Source(Repurchase(), 300),
+        Source(TifuKnn(), 150),
+        Source(Ease(), 300),
+        Source(Als(), 150),
+        Source(UserNeighbours(), 120, only_new=True),
+        Source(FacetNeighbours(), 50, only_new=True),
+        Source(Covisit(), 80, only_new=True),
+        Source(Expected(), 200),
+        Source(Promoted(), 60, only_new=True),
+        Source(PromotionHabit(), 0),
+        Source(Popular("store"), 50, only_new=True),
+        Source(Popular("daypart"), 30, only_new=True),
+        Source(Popular(), 30, only_new=True),
+        Source(Trending(), 30, only_new=True),
+        Source(NewItems(), 20, only_new=True),
+        Source(Onboarding(), 30, only_new=True),
     )
 
 
@@ -77,7 +101,7 @@ class CandidateBlock:
 
 
 def candidate_blocks(
-    log: InteractionLog, queries: QueryCodes, sources: Sequence[Source]
+    log: InteractionLog, queries: QueryCodes, sources: Sequence[Source], cut: Cut | None = None
 ) -> Iterator[CandidateBlock]:
     """Candidates, a bounded block of queries at a time; retrievers are fitted once per fit instant.
 
@@ -85,6 +109,7 @@ def candidate_blocks(
         log: Interactions of eligible items, as late as is known: each query sees only its own past.
         queries: What is asked.
         sources: Retrievers and budgets; names must differ.
+        cut: Keeps the likeliest of each query's candidates; None keeps all.
 
     Raises:
         UsageError: Two sources share a name.
@@ -113,17 +138,21 @@ def candidate_blocks(
             key = np.sort(np.concatenate([query * np.int64(log.n_items) + item for query, item in picks]))
             key = key[np.append(True, key[1:] != key[:-1])] if len(key) else key
             query, item = (key // log.n_items).astype(np.int32), (key % log.n_items).astype(np.int32)
-            yield CandidateBlock(
-                query=part[query].astype(np.int32),
-                item=item,
-                scores={
-                    name: values_at(matrix, query, item) for name, matrix in zip(names, matrices, strict=True)
-                },
-            )
+            scores = {
+                name: values_at(matrix, query, item) for name, matrix in zip(names, matrices, strict=True)
+            }
+            if cut is not None:
+                kept = cut.kept(query, scores)
+                query, item = query[kept], item[kept]
+                scores = {name: column[kept] for name, column in scores.items()}
+            yield CandidateBlock(part[query].astype(np.int32), item, scores)
 
 
 def blend_candidates(
-    log: InteractionLog, queries: pd.DataFrame, sources: Sequence[Source] | None = None
+    log: InteractionLog,
+    queries: pd.DataFrame,
+    sources: Sequence[Source] | None = None,
+    cut: Cut | None = None,
 ) -> pd.DataFrame:
     """Candidates of every query, one row per query and item, ordered by query_id's position, then item_id.
 
@@ -131,12 +160,13 @@ def blend_candidates(
         log: Interactions of eligible items.
         queries: QUERY_COLUMNS.
         sources: Retrievers and budgets; `default_sources()` when None.
+        cut: Keeps the likeliest of each query's candidates; None keeps all.
 
     Returns:
         (query_id int64, item_id category, score_<retriever> float32 for every retriever).
     """
     sources = default_sources() if sources is None else tuple(sources)
-    blocks = list(candidate_blocks(log, log.encode(queries), sources)) or [_no_candidates(sources)]
+    blocks = list(candidate_blocks(log, log.encode(queries), sources, cut)) or [_no_candidates(sources)]
     query = np.concatenate([block.query for block in blocks])
     item = np.concatenate([block.item for block in blocks])
     order = np.argsort(query, kind="stable")

@@ -51,6 +51,25 @@ def decay(age_days: Floats, half_life_days: float) -> Floats:
     return np.asarray(np.exp2(-age_days / np.float32(half_life_days)), dtype=np.float32)
 
 
+def decayed_counts(histories: Histories, half_life_days: float, power: float) -> csr_matrix:
+    """How much each query's user buys each item, queries x items: sums that halve, to a power.
+
+    Args:
+        histories: What was bought.
+        half_life_days: Infinite counts all alike.
+        power: Below 1 it damps habits so that variety decides, above 1 it lifts them.
+    """
+    counts = histories.matrix(histories.weight * decay(histories.age_days, half_life_days))
+    counts.data **= np.float32(power)
+    return counts
+
+
+def most_popular(log: InteractionLog, limit: int) -> Ints:
+    """Codes of the `limit` items that weigh most in the log, in code order; among equals the lower code."""
+    weight = np.bincount(log.item, weights=log.weight, minlength=log.n_items)
+    return np.sort(np.argsort(-weight, kind="stable")[:limit]).astype(np.int32)
+
+
 def top_of_row(values: NDArray[Any], k: int) -> NDArray[np.intp]:
     """Positions of the k largest values, best first; among equals the lower position wins.
 

@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.candidates.als import Als
+from models.candidates.bpr import Bpr
 from models.candidates.covisit import Covisit
+from models.candidates.ease import Ease
+from models.candidates.item_knn import ItemKnn
 from models.candidates.neighbours import UserNeighbours, nearest_users
 from models.candidates.personal import Personal
 from models.candidates.popular import Popular
@@ -127,6 +131,10 @@ ALL = [
     TifuKnn(neighbours=3),
     UserNeighbours(3),
     Covisit(min_together=1),
+    Ease(l2=1.0),
+    Als(factors=3),
+    Bpr(factors=3),
+    ItemKnn(3),
 ]
 
 
