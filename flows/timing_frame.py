@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from features.market import MARKET
-from features.scenes import SCENE_PARTS
+from features.scenes import SCENE_PARTS, UNKNOWN
 from features.tables import TIMING
 from flows.ranking_rows import resolved
 from flows.training_data import TrainingData
 from infra.feature_store import KairosFeatureStore
+from models.timing_fallback import GROUPS
 from models.timing_rows import timing_rows
 from models.training_set import opening_hours
 
@@ -18,7 +19,9 @@ from models.training_set import opening_hours
 def with_timing_features(
     features: KairosFeatureStore, rows: pd.DataFrame, data: TrainingData
 ) -> pd.DataFrame:
-    """`rows` and the timing service's features as of each row's cut-off, same rows in the same order.
+    """`rows`, the timing service's features as of each row's cut-off and each user's segment and home region.
+
+    Same rows in the same order.
 
     Args:
         features: Answers as of each row's own cut-off.
@@ -43,7 +46,12 @@ def with_timing_features(
         }
     )
     answered = features.historical(asked, TIMING.name)
-    return pd.concat([rows, answered[list(TIMING.features)]], axis=1)
+    known = data.users.drop_duplicates("user_id").set_index("user_id")
+    groups = {
+        column: rows["user_id"].map(known[level]).fillna(UNKNOWN) if level in known else UNKNOWN
+        for level, column in GROUPS.items()
+    }
+    return pd.concat([rows, answered[list(TIMING.features)]], axis=1).assign(**groups)
 
 
 def timing_frame(
@@ -62,8 +70,17 @@ def timing_frame(
         user_days_by_split: At most so many user-days each, drawn evenly.
         seed: Of the draws.
     """
+    users = everybody(data)
     parts = [
-        timing_rows(data.sessions, data.users, days, user_days_by_split[split], seed).assign(split=split)
+        timing_rows(data.sessions, users, days, user_days_by_split[split], seed).assign(split=split)
         for split, days in days_by_split.items()
     ]
     return with_timing_features(features, pd.concat(parts, ignore_index=True), data)
+
+
+def everybody(data: TrainingData) -> pd.DataFrame:
+    """(user_id, timezone) of whoever is known or has a session; the shop's zone where none is told."""
+    told = data.users[["user_id", "timezone"]].astype("object")
+    seen = pd.DataFrame({"user_id": pd.unique(data.sessions["user_id"])}).astype("object")
+    joined = pd.concat([told, seen], ignore_index=True).drop_duplicates("user_id", ignore_index=True)
+    return joined.assign(timezone=joined["timezone"].fillna(data.timezone))

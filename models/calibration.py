@@ -61,6 +61,7 @@ def fit_calibrator(
     labels: ArrayLike,
     groups: ArrayLike,
     methods: tuple[Method, ...] = ("isotonic", "platt"),
+    weights: ArrayLike | None = None,
 ) -> Calibrator:
     """The method with the lower log-loss on groups it was not fitted on, refitted on all rows.
 
@@ -69,18 +70,21 @@ def fit_calibrator(
         labels: 0 or 1.
         groups: Integers, such as user codes; even ones judge what odd ones fitted, and the reverse.
         methods: Which to try; the first wins a tie.
+        weights: How many rows of the population each row stands for; 1 by default.
     """
     raw, happened = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    counts = np.ones(len(raw)) if weights is None else np.asarray(weights, dtype=np.float64)
     if len(methods) == 1:
-        return _fit(methods[0], raw, happened)
+        return _fit(methods[0], raw, happened, counts)
     half = np.asarray(groups, dtype=np.int64) % 2 == 0
     losses = dict.fromkeys(methods, 0.0)
     for part in (half, ~half):
         if part.any() and (~part).any():
             for method in methods:
-                fitted = _fit(method, raw[part], happened[part])
-                losses[method] += float(log_losses(happened[~part], fitted.apply(raw[~part])).sum())
-    return _fit(min(methods, key=lambda method: losses[method]), raw, happened)
+                fitted = _fit(method, raw[part], happened[part], counts[part])
+                lost = log_losses(happened[~part], fitted.apply(raw[~part]))
+                losses[method] += float((lost * counts[~part]).sum())
+    return _fit(min(methods, key=lambda method: losses[method]), raw, happened, counts)
 
 
 def log_losses(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64]:
@@ -109,19 +113,21 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins
     return float(gaps.sum() / len(stated))
 
 
-def _fit(method: Method, scores: NDArray[np.float64], labels: NDArray[np.float64]) -> Calibrator:
+def _fit(
+    method: Method, scores: NDArray[np.float64], labels: NDArray[np.float64], weights: NDArray[np.float64]
+) -> Calibrator:
     if method == "isotonic":
         from sklearn.isotonic import IsotonicRegression
 
-        curve = IsotonicRegression(out_of_bounds="clip").fit(scores, labels)
+        curve = IsotonicRegression(out_of_bounds="clip").fit(scores, labels, sample_weight=weights)
         knots = tuple(float(knot) for knot in curve.X_thresholds_)
         return Calibrator(method, knots, tuple(float(level) for level in curve.y_thresholds_))
     if len(np.unique(labels)) < 2:  # nothing to fit a curve to: the base rate, shrunk away from certainty
-        rate = (labels.sum() + 1.0) / (len(labels) + 2.0)
+        rate = ((weights * labels).sum() + 1.0) / (weights.sum() + 2.0)
         return Calibrator(method, slope=0.0, intercept=float(np.log(rate / (1.0 - rate))))
     from sklearn.linear_model import LogisticRegression
 
-    line = LogisticRegression(C=1e6).fit(_logit(scores)[:, None], labels)
+    line = LogisticRegression(C=1e6).fit(_logit(scores)[:, None], labels, sample_weight=weights)
     return Calibrator(method, slope=float(line.coef_[0, 0]), intercept=float(line.intercept_[0]))
 
 

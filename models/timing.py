@@ -1,13 +1,14 @@
 """P(engage | user, slot, scene): will this user start a session in this part of the day? Calibrated.
 
-Source: gradient-boosted trees on log-loss (LightGBM), stopped and calibrated on later days than they learn.
+Users with a history of their own are answered by gradient-boosted trees on log-loss (LightGBM), stopped and
+calibrated on later days than they learn; thin users by the chain in `models.timing_fallback`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.calendar import DAYPARTS
-from features.errors import KairosError
+from features.errors import KairosError, UsageError
 from models.calibration import Calibrator, fit_calibrator
+from models.timing_fallback import LEVELS, USER, Fallback, FallbackParams, fit_fallback, weights_of
 
 TREES_FILE = "timing.txt"
 FACTS_FILE = "timing.json"
@@ -35,13 +37,19 @@ class TimingParams:
     feature_share: float = 0.8
     seed: int = 17
     num_threads: int = 2
+    fallback: FallbackParams = field(default_factory=FallbackParams)
 
 
 class TimingModel:
-    """Fitted trees and their calibration; `to_texts` and `from_texts` lose no bit."""
+    """Fitted trees, their calibration and the chain for thin users; storage loses no bit."""
 
     def __init__(
-        self, trees: str, calibration: Calibrator, feature_names: Sequence[str], num_threads: int = 2
+        self,
+        trees: str,
+        calibration: Calibrator,
+        feature_names: Sequence[str],
+        fallback: Fallback,
+        num_threads: int = 2,
     ):
         """Args: `trees` in LightGBM's text format, over (daypart code, *feature_names)."""
         import lightgbm
@@ -49,26 +57,41 @@ class TimingModel:
         self.trees = trees
         self.calibration = calibration
         self.feature_names = tuple(feature_names)
+        self.fallback = fallback
         self.num_threads = num_threads
         self._booster = lightgbm.Booster(model_str=trees)
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """P(engage) of each row; `frame` needs `daypart` and the features.
+        """P(engage) of each row, whoever it is about.
+
+        Args:
+            frame: `daypart` and the features; `models.timing_fallback` says what else tells thin users apart.
 
         Raises:
             KairosError: A feature the model was trained on is missing.
         """
-        if len(frame) == 0:
-            return np.zeros(0)
-        return self.calibration.apply(
-            _raw(self._booster, _matrix(frame, self.feature_names), self.num_threads)
-        )
+        stated = self.fallback.rates(frame)
+        own = np.flatnonzero(self.levels(frame) == USER)
+        matrix = _matrix(frame, self.feature_names)
+        if len(own):
+            stated[own] = self.calibration.apply(_raw(self._booster, matrix[own], self.num_threads))
+        return stated
+
+    def levels(self, frame: pd.DataFrame) -> NDArray[np.object_]:
+        """Whose habits each row's answer rests on: the user's own, or the level the chain fell back to."""
+        return self.fallback.levels(frame)
+
+    def level_counts(self, frame: pd.DataFrame) -> dict[str, int]:
+        """How many rows each level answers, nearest first; together they are all rows."""
+        levels = self.levels(frame)
+        return {level: int((levels == level).sum()) for level in LEVELS}
 
     def to_texts(self) -> dict[str, str]:
         """File name -> content, for the registry's version folder: LightGBM text and JSON, no pickle."""
         facts = {
             "feature_names": list(self.feature_names),
             "calibration": self.calibration.as_dict(),
+            "fallback": self.fallback.as_dict(),
             "num_threads": self.num_threads,
         }
         return {TREES_FILE: self.trees, FACTS_FILE: json.dumps(facts, indent=1)}
@@ -78,19 +101,24 @@ class TimingModel:
         """The model that `to_texts` wrote; its predictions are identical."""
         facts = json.loads(texts[FACTS_FILE])
         calibration = Calibrator.from_dict(facts["calibration"])
-        return TimingModel(texts[TREES_FILE], calibration, facts["feature_names"], facts["num_threads"])
+        fallback = Fallback.from_dict(facts["fallback"])
+        return TimingModel(
+            texts[TREES_FILE], calibration, facts["feature_names"], fallback, facts["num_threads"]
+        )
 
 
 def fit_timing(frame: pd.DataFrame, feature_names: Sequence[str], params: TimingParams) -> TimingModel:
     """The model fitted on `split == 'train'`, stopped and calibrated on `split == 'validation'`.
 
     Args:
-        frame: (user_id, local_day, daypart, engaged, split, *feature_names); any row order gives one model.
+        frame: (user_id, local_day, daypart, engaged, split, *feature_names) and, where rows were drawn
+            unevenly, `weight`: how many rows of the population each stands for. Any row order gives one
+            model.
         feature_names: Numeric columns, null where unknown; `daypart` is always used and need not be named.
         params: Trees, seed and threads.
 
     Raises:
-        KairosError: A part is empty, or nobody engaged in it.
+        UsageError: A part is empty, or nobody engaged in it.
     """
     import lightgbm
 
@@ -99,16 +127,26 @@ def fit_timing(frame: pd.DataFrame, feature_names: Sequence[str], params: Timing
     parts = {name: frame[frame["split"] == name] for name in ("train", "validation")}
     for name, part in parts.items():
         if part["engaged"].nunique() < 2:
-            raise KairosError(
+            raise UsageError(
                 f"timing {name} part has {len(part)} rows and {int(part['engaged'].sum())} sessions, must "
                 "have both outcomes; choose days with sessions."
             )
+    fallback = fit_fallback(frame[frame["split"].isin(parts)], params.fallback)
+    # The trees answer only users with a level of their own, so they learn and are calibrated on those;
+    # where nobody has one they are never asked, and whatever there is will do.
+    own = {name: part[fallback.levels(part) == USER] for name, part in parts.items()}
+    if all(part["engaged"].nunique() == 2 for part in own.values()):
+        parts = own
     train, validation = parts["train"], parts["validation"]
     held_out = _matrix(validation, names)
     columns = ["daypart_code", *(f"f{number}" for number in range(len(names)))]
     options = {"feature_name": columns, "categorical_feature": ["daypart_code"], "free_raw_data": False}
-    learn = lightgbm.Dataset(_matrix(train, names), train["engaged"].to_numpy(), **options)
-    judge = lightgbm.Dataset(held_out, validation["engaged"].to_numpy(), reference=learn, **options)
+    learn = lightgbm.Dataset(
+        _matrix(train, names), train["engaged"].to_numpy(), weight=weights_of(train), **options
+    )
+    judge = lightgbm.Dataset(
+        held_out, validation["engaged"].to_numpy(), weight=weights_of(validation), reference=learn, **options
+    )
     booster = lightgbm.train(
         _booster_params(params),
         learn,
@@ -120,8 +158,8 @@ def fit_timing(frame: pd.DataFrame, feature_names: Sequence[str], params: Timing
     trees = booster.model_to_string(num_iteration=booster.best_iteration)
     raw = _raw(lightgbm.Booster(model_str=trees), held_out, params.num_threads)
     groups = pd.factorize(validation["user_id"], sort=True)[0]
-    calibration = fit_calibrator(raw, validation["engaged"], groups)
-    return TimingModel(trees, calibration, names, params.num_threads)
+    calibration = fit_calibrator(raw, validation["engaged"], groups, weights=weights_of(validation))
+    return TimingModel(trees, calibration, names, fallback, params.num_threads)
 
 
 def _booster_params(params: TimingParams) -> dict[str, Any]:

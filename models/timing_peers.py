@@ -5,13 +5,19 @@ Each gives P(a session starts in the daypart) from days before the row's own, so
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from features.calendar import DAYPARTS
+from models.calibration import log_losses
 
 PEERS = ("global_shares", "most_frequent", "smoothed_histogram")
+_WINDOWS_DAYS = (60, 120, 365)
+_STRENGTHS_DAYS = (7.5, 15.0, 30.0, 60.0)
 _DAY_BITS = 20  # local days fit below 2**20
 
 
@@ -70,6 +76,26 @@ def timing_peers(
         },
         index=rows.index,
     )
+
+
+def tuned_histogram(sessions: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
+    """The window and strength with which the smoothed histogram does best; peers are tuned as we are.
+
+    Args:
+        sessions: All history.
+        rows: (user_id, daypart, local_day, engaged) of validation days, and `weight` where drawn unevenly.
+
+    Returns:
+        Keywords for `timing_peers`.
+    """
+    labels = rows["engaged"].to_numpy(dtype=np.int64)
+    weight = rows["weight"].to_numpy(dtype=float) if "weight" in rows else None
+    losses = {}
+    for window_days, strength_days in product(_WINDOWS_DAYS, _STRENGTHS_DAYS):
+        stated = timing_peers(sessions, rows, window_days, strength_days)["smoothed_histogram"]
+        losses[window_days, strength_days] = np.average(log_losses(labels, stated), weights=weight)
+    window_days, strength_days = min(losses, key=lambda key: losses[key])
+    return {"window_days": window_days, "strength_days": strength_days}
 
 
 def _counts_before(

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.calendar import DAYPARTS, local_midnight
 from features.scenes import SCENE_PARTS, UNKNOWN
@@ -54,11 +55,8 @@ def timing_rows(
         >>> len(rows), rows.loc[rows["engaged"] == 1, ["daypart", "local_day"]].to_numpy().tolist()
         (12, [['evening', 12]])
     """
-    grid = _user_days(sessions, users, np.unique(np.fromiter(days, dtype=np.int64)))
-    if max_user_days is not None and len(grid) > max_user_days:
-        kept = np.random.default_rng(seed).choice(len(grid), max_user_days, replace=False)
-        grid = grid.iloc[np.sort(kept)]
-    grid = with_last_scene(grid.reset_index(drop=True), sessions)
+    distinct = np.unique(np.fromiter(days, dtype=np.int64))
+    grid = with_last_scene(_user_days(sessions, users, distinct, max_user_days, seed), sessions)
     grid["cutoff_epoch_seconds"] = _midnights(grid)
     grid["weekday"] = (grid["local_day"] + 3) % 7  # 1970-01-01 was a Thursday
     rows = grid.loc[grid.index.repeat(len(DAYPARTS))].reset_index(drop=True)
@@ -69,8 +67,14 @@ def timing_rows(
     return rows[list(TIMING_COLUMNS)]
 
 
-def _user_days(sessions: pd.DataFrame, users: pd.DataFrame, days: np.ndarray) -> pd.DataFrame:
-    """(user_id, timezone, local_day) of every observed user-day, by user and day."""
+def _user_days(
+    sessions: pd.DataFrame,
+    users: pd.DataFrame,
+    days: NDArray[np.int64],
+    most: int | None,
+    seed: int,
+) -> pd.DataFrame:
+    """(user_id, timezone, local_day) of every observed user-day, or a draw of them, by user and day."""
     first = sessions.groupby("user_id")["local_day"].min()
     known = (
         users[["user_id", "timezone"]].drop_duplicates("user_id").sort_values("user_id", ignore_index=True)
@@ -78,6 +82,9 @@ def _user_days(sessions: pd.DataFrame, users: pd.DataFrame, days: np.ndarray) ->
     known = known[known["user_id"].isin(first.index)].reset_index(drop=True)
     start = known["user_id"].map(first).to_numpy(dtype=np.int64)
     user, day = np.nonzero(days[None, :] > start[:, None])
+    if most is not None and len(user) > most:
+        kept = np.sort(np.random.default_rng(seed).choice(len(user), most, replace=False))
+        user, day = user[kept], day[kept]
     return known.iloc[user].assign(local_day=days[day]).reset_index(drop=True)
 
 
