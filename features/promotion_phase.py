@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
@@ -67,8 +69,10 @@ def _at_request(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _number(name: str, meaning: str, unit: str, null_means: str) -> FeatureColumn:
-    return FeatureColumn(name, "float", meaning, null_means, unit, "request")
+def _number(
+    name: str, meaning: str, unit: str, null_means: str, trend: Literal[-1, 0, 1] = 0
+) -> FeatureColumn:
+    return FeatureColumn(name, "float", meaning, null_means, unit, "request", trend)
 
 
 def _word(name: str, meaning: str) -> FeatureColumn:
@@ -85,14 +89,16 @@ PROMOTION_AT_REQUEST = OnDemand(
             f"last_day (24 hours or less to go), first_day, running, before (starts within {ANNOUNCED_DAYS} "
             f"days), after (ended within {REMEMBERED_DAYS} days) or none; the first that holds",
         ),
-        _number("promo_active", "1 while a promotion runs here, else 0", "flag", "never null"),
+        _number("promo_active", "1 while a promotion runs here, else 0", "flag", "never null", trend=1),
         _word("promo_scope", "where the one that runs holds: store, region, all; none runs: none"),
         _number("promo_days_left", "until it ends", "days", "no promotion runs"),
         _number("promo_days_since_start", "since it started", "days", "no promotion runs"),
         _number("promo_days_to_next", "until the next one starts", "days", "none announced"),
         _number("promo_days_since_end", "since the last one ended", "days", "one runs, or none ended lately"),
         _word("promo_kind_active", "kinds of the one that runs; none runs: none"),
-        _number("promo_discount_active", "its discount of the price", "share", "none runs, or not told"),
+        _number(
+            "promo_discount_active", "its discount of the price", "share", "none runs, or not told", trend=1
+        ),
     ),
     transform=_at_request,
 )

@@ -29,6 +29,9 @@ class FeatureColumn:
         null_means: What a missing value says about the entity: a new user, a new item, an unknown scene.
         unit: sessions, days, share, currency, ...; '' for text.
         window: Over which past it is taken: 'all time', 'half-life 30 days', '7 days', 'request'.
+        trend: 1 where more of it, all else equal, can by its meaning never speak against the item; -1 where
+            it can never speak for it; else 0. A ranker is held to it, so that no draw of the data teaches
+            it that a discount repels. Never declared for what is only usually so.
     """
 
     name: str
@@ -37,6 +40,7 @@ class FeatureColumn:
     null_means: str = "never seen"
     unit: str = ""
     window: str = ""
+    trend: Literal[-1, 0, 1] = 0
 
 
 @dataclass(frozen=True)

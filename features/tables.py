@@ -88,3 +88,13 @@ def column_named(name: str) -> FeatureColumn:
     'float'
     """
     return _columns()[name]
+
+
+@cache
+def declared_trends() -> dict[str, int]:
+    """The trend of every stored or on-demand column whose meaning demands one, by name.
+
+    >>> declared_trends()["promo_active"]
+    1
+    """
+    return {name: column.trend for name, column in _columns().items() if column.trend}

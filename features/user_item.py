@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pandas as pd
 
 from features.counted_table import counted_table
@@ -57,9 +59,13 @@ def _at_request(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns(prefix: str, what: str) -> tuple[FeatureColumn, ...]:
-    def column(name: str, meaning: str, unit: str, window: str, null_means: str) -> FeatureColumn:
-        return FeatureColumn(f"{prefix}_{name}", "float", meaning, null_means, unit, window)
+    def column(
+        name: str, meaning: str, unit: str, window: str, null_means: str, trend: Literal[-1, 0, 1] = 0
+    ) -> FeatureColumn:
+        return FeatureColumn(f"{prefix}_{name}", "float", meaning, null_means, unit, window, trend)
 
+    # Of a category only usually: who has just bought one brand needs no other.
+    often: Literal[0, 1] = 1 if prefix == "user_item" else 0
     once = f"new user, or bought the {what} at most once"
     never = f"new user, or never bought the {what}"
     return (
@@ -70,20 +76,30 @@ def _columns(prefix: str, what: str) -> tuple[FeatureColumn, ...]:
                 "sessions",
                 f"half-life {days} days",
                 "never null",
+                trend=often,
             )
             for days in (30, 90)
         ),
+        # No trend: what was bought yesterday is not due, what was bought a year ago is forgotten.
         column("days_since_last", f"since the user last bought the {what}", "days", "all time", never),
         column("mean_gap_days", f"mean between purchases of the {what}", "days", "all time", once),
         column("last_gap_days", f"between the last two purchases of the {what}", "days", "all time", once),
         column("due", f"time since the {what} over its mean gap; about 1 is due", "ratio", "all time", once),
-        column("share", f"part of the user's sessions with the {what}", "share", "all time", never),
+        column(
+            "share",
+            f"part of the user's sessions with the {what}",
+            "share",
+            "all time",
+            never,
+            trend=often,
+        ),
         column(
             "recent_share",
             f"part of the user's sessions with the {what}; 0: none yet",
             "share",
             "half-life 30 days",
             "new user",
+            trend=often,
         ),
     )
 

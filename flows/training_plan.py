@@ -7,12 +7,15 @@ from datetime import datetime
 
 from flows.fingerprints import code_fingerprint, fingerprint_of
 from flows.moments import shop_timezone
-from infra.settings import Settings
+from infra.settings import Settings, relevance_weights
+from models.candidates.cut import CutParams
 from models.catalogue import CatalogueParams
 from models.evaluation import EvaluationParams
 from models.policy.params import PolicyParams
 from models.queries import QueryParams
 from models.ranker import RankerParams
+from models.relevance import RelevanceParams
+from models.search import SearchParams
 from models.timing import TimingParams
 from models.training_set import SamplingParams
 
@@ -33,16 +36,23 @@ class TrainingPlan:
 
     Attributes:
         queries: Which weeks train, validate and test.
+        relevance: What the ranker's labels are worth, by kind of event.
+        search: How the ranker's parameters are searched for, starting from `ranker`.
         timing_user_days: User-days drawn for the timing model, by split.
         quiet_hours: Time zone, start and end for users without their own.
         slots_considered: Likeliest slots ranked for each user, in the reference as in every plan.
         reference_users: Users whose scored candidates, a week before the cut-off, drift is measured against.
+        cluster: Address of the Dask scheduler whose workers fit the ranker. A version's name tells whether
+            there is one, not where.
     """
 
     queries: QueryParams = QueryParams(train_weeks=4, validation_weeks=1, test_weeks=2)
     catalogue: CatalogueParams = CatalogueParams()
     sampling: SamplingParams = SamplingParams()
+    relevance: RelevanceParams = RelevanceParams()
+    cut: CutParams = CutParams()
     ranker: RankerParams = RankerParams()
+    search: SearchParams = SearchParams()
     timing: TimingParams = TimingParams()
     evaluation: EvaluationParams = EvaluationParams()
     timing_user_days: dict[str, int] = field(
@@ -51,6 +61,7 @@ class TrainingPlan:
     reference_users: int = 250
     slots_considered: int = 2
     quiet_hours: tuple[str, str, str] = ("UTC", "21:00", "08:00")
+    cluster: str | None = field(default=None, repr=False)
 
     @property
     def reach(self) -> PolicyParams:
@@ -70,14 +81,19 @@ def training_plan(settings: Settings) -> TrainingPlan:
             min_earlier_baskets=settings.min_earlier_baskets,
         ),
         catalogue=CatalogueParams(min_users=settings.min_item_users),
+        relevance=RelevanceParams(**relevance_weights(settings.relevance)),
+        cut=CutParams(threads=settings.threads),
         ranker=RankerParams(threads=settings.threads),
+        search=SearchParams(minutes=settings.search_minutes),
         timing=TimingParams(num_threads=settings.threads),
         slots_considered=settings.slots_considered,
         quiet_hours=(shop_timezone(settings), settings.quiet_start, settings.quiet_end),
+        cluster=settings.dask_address,
     )
 
 
 def version_of(plan: TrainingPlan, as_of: datetime, features_fingerprint: str) -> str:
     """The model version's name: its cut-off and a digest of data, features, code and every choice."""
-    digest = fingerprint_of(features_fingerprint, code_fingerprint(*DECIDING_CODE), repr(plan))
+    where = "" if plan.cluster is None else "cluster"
+    digest = fingerprint_of(features_fingerprint, code_fingerprint(*DECIDING_CODE), repr(plan), where)
     return f"{as_of:%Y%m%d%H%M}-{digest[:8]}"

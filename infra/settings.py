@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import available_timezones
@@ -19,6 +21,7 @@ TOML_FILE = Path("kairos.toml")
 MASK = "********"
 
 _CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
+_RELEVANCE_KINDS = ("view", "add_to_cart", "purchase")
 _POSTGRES_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
@@ -66,6 +69,33 @@ def _known_timezone(name: str) -> str:
     return name
 
 
+def relevance_weights(text: str) -> dict[str, float]:
+    """The worth of each kind of event in `text`, weakest first.
+
+    Raises:
+        ValueError: It does not give all three kinds a number, or they do not rise.
+
+    Examples:
+        >>> relevance_weights("purchase=1, add_to_cart=0.3, view=0")
+        {'view': 0.0, 'add_to_cart': 0.3, 'purchase': 1.0}
+    """
+    try:
+        told = {name.strip(): float(worth) for name, worth in (part.split("=") for part in text.split(","))}
+    except ValueError:
+        told = {}
+    if set(told) != set(_RELEVANCE_KINDS) or not all(map(math.isfinite, told.values())):
+        raise ValueError(f"is {text!r}, must be like view=0.1,add_to_cart=0.4,purchase=1")
+    rising = [told[kind] for kind in _RELEVANCE_KINDS]
+    if rising[0] < 0 or any(weak >= strong for weak, strong in pairwise(rising)):
+        raise ValueError(f"is {text!r}, must be 0 <= view < add_to_cart < purchase")
+    return dict(zip(_RELEVANCE_KINDS, rising, strict=True))
+
+
+def _rising_relevance(text: str) -> str:
+    relevance_weights(text)
+    return text
+
+
 class Settings(BaseSettings):
     """The effective configuration of one process; frozen, built by `load_settings`.
 
@@ -111,6 +141,18 @@ class Settings(BaseSettings):
     min_item_users: int = Field(30, ge=1, description="Buyers an item needs before it is recommended.")
     slots_considered: int = Field(2, ge=1, le=6, description="Likeliest slots ranked for each user.")
     threads: int = Field(2, ge=1, description="CPU threads of model training and scoring.")
+    relevance: Annotated[str, AfterValidator(_rising_relevance)] = Field(
+        "view=0.1,add_to_cart=0.4,purchase=1",
+        description="What each kind of event is worth to the ranker's labels; rising, 0 leaves it out.",
+    )
+    search_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="Time to search the ranker's hyper-parameters; 0: take the defaults.",
+    )
+    dask_address: str | None = Field(
+        None, description="Dask scheduler whose workers fit the ranker, tcp://HOST:8786; here when unset."
+    )
     quiet_start: str = Field(
         "21:00", pattern=_CLOCK, description="Local time from which nobody is pushed (own times win)."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.calendar import DAYPART_START_HOUR, DAYPARTS
 from features.errors import UsageError
@@ -24,13 +25,31 @@ SCENE_COLUMNS = ("query_daypart",)
 class SamplingParams:
     """Which candidates a ranker is fitted on.
 
+    Every query keeps an even draw of its candidates without relevance, blind to scores, features and
+    popularity. That does not bias the order LambdaRank learns: its loss is a sum over pairs of a relevant
+    and another candidate of one query, an even draw takes each such pair with the same chance, and a factor
+    common to a query's pairs turns no gradient (LightGBM scales each query's by its sum in any case). What
+    the draw does change is the ranks at which a swap is weighed: `RankerParams.truncation` counts in the list
+    as drawn. Harder draws, by popularity or score, would teach that popular items are irrelevant, and so are
+    not offered. Chances are no order: they are always calibrated on all candidates.
+
     Attributes:
-        negatives_per_query: Candidates not bought, kept per query, drawn evenly; all of them when fewer.
-        seed: The same seed keeps the same rows.
+        negatives_per_query: Candidates without relevance kept per query; all of them where fewer, or if None.
+        seed: The same seed keeps the same rows of a query, whichever other queries are drawn with it.
+
+    Source:
+        Krichene and Rendle, "On Sampled Metrics for Item Recommendation" (2020): why metrics, unlike the fit,
+        need all candidates.
     """
 
-    negatives_per_query: int = 60
+    negatives_per_query: int | None = 120
     seed: int = 20_171_204
+
+    def __post_init__(self) -> None:
+        if self.negatives_per_query is not None and self.negatives_per_query < 1:
+            raise UsageError(
+                f"negatives_per_query == {self.negatives_per_query}, must be >= 1; or None for all of them."
+            )
 
 
 @dataclass(frozen=True)
@@ -133,18 +152,51 @@ def labels_of(candidates: pd.DataFrame, truth: pd.DataFrame) -> Floats:
 def sample_negatives(query_id: Longs, label: Floats, params: SamplingParams) -> Longs:
     """Positions of the rows to keep, ascending: every positive, and an even draw of each query's others.
 
-    The draw ignores scores and features, so negatives stand for the candidates as they are.
+    A row's lot follows from the seed, its query and its place among the query's rows alone.
     """
-    draw = np.random.default_rng(params.seed).random(len(label))
-    draw[label > 0] = -1.0  # positives come first and never count against the limit
-    order = np.lexsort((draw, query_id))
-    sorted_query = query_id[order]
-    starts = np.flatnonzero(np.r_[True, sorted_query[1:] != sorted_query[:-1]])
-    sizes = np.diff(np.r_[starts, len(sorted_query)])
-    rank = np.arange(len(order)) - np.repeat(starts, sizes)
-    positives = np.add.reduceat((label[order] > 0).astype(np.int64), starts) if len(order) else starts
-    kept = rank < np.repeat(positives, sizes) + params.negatives_per_query
+    if params.negatives_per_query is None:
+        return np.arange(len(label), dtype=np.int64)
+    by_query = np.argsort(query_id, kind="stable")
+    place = np.empty(len(label), dtype=np.int64)
+    place[by_query] = _places_in_run(query_id[by_query])
+    lot = _lots(query_id, place, params.seed)
+    # Positives come first and never count against the limit.
+    order = np.lexsort((lot, label <= 0, query_id))
+    positive = label[order] > 0
+    rank = _places_in_run(query_id[order])
+    positives = np.zeros(len(order), dtype=np.int64)
+    starts = np.flatnonzero(rank == 0)
+    if len(order):
+        sizes = np.diff(np.append(starts, len(order)))
+        positives = np.repeat(np.add.reduceat(positive.astype(np.int64), starts), sizes)
+    kept = rank < positives + params.negatives_per_query
     return np.sort(order[kept]).astype(np.int64)
+
+
+def _places_in_run(values: Longs) -> Longs:
+    """0, 1, 2, ... within each run of equal values.
+
+    >>> _places_in_run(np.array([7, 7, 9, 7])).tolist()
+    [0, 1, 0, 0]
+    """
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1])) if len(values) else values
+    sizes = np.diff(np.append(starts, len(values)))
+    return np.asarray(np.arange(len(values)) - np.repeat(starts, sizes), dtype=np.int64)
+
+
+def _lots(query_id: Longs, place: Longs, seed: int) -> NDArray[np.uint64]:
+    """A number for each row, spread evenly over 64 bits; the same for the same arguments everywhere.
+
+    Source: the finaliser of SplitMix64, Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
+    Generators" (2014).
+    """
+    lot = np.full(len(query_id), seed % 2**64, dtype=np.uint64)
+    for part in (query_id, place):
+        lot = (lot ^ part.astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+        lot = (lot ^ (lot >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        lot = (lot ^ (lot >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        lot ^= lot >> np.uint64(31)
+    return lot
 
 
 def assemble(

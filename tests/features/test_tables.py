@@ -11,7 +11,7 @@ import pytest
 
 from features.promotion import relevant_promotions
 from features.table import REQUEST_FIELDS, OnDemand
-from features.tables import FEATURE_TABLES, ON_DEMAND, SERVICES, column_named
+from features.tables import FEATURE_TABLES, ON_DEMAND, SERVICES, column_named, declared_trends
 from features.visits import create_visits
 
 AS_OF = datetime(2017, 3, 31, tzinfo=UTC)  # a day of the random shop's forty
@@ -123,6 +123,17 @@ def test_every_column_says_what_it_is() -> None:
             assert column.meaning and column.null_means and column.window, column.name
             assert (column.unit == "") == (column.dtype == "str"), column.name
             assert "\n" not in column.meaning and not column.meaning.endswith("."), column.name
+
+
+def test_only_numbers_have_a_trend_and_ages_have_none() -> None:
+    trends = declared_trends()
+    assert {"promo_active", "user_item_rate_90d"} <= set(trends)
+    assert set(trends.values()) <= {-1, 1}
+    for name in trends:
+        assert column_named(name).dtype == "float"
+        assert (
+            column_named(name).unit != "days"
+        )  # sooner is not always better: what was just bought is not due
 
 
 def test_names_are_unique_across_tables_and_views() -> None:

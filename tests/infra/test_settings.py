@@ -86,6 +86,15 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch):
             "KAIROS_MAX_QUARANTINE_SHARE: input should be a valid number",
         ),
         ("KAIROS_DEFAULT_TIMEZONE", "EST5", "'EST5' is no IANA time zone; write one such as"),
+        ("KAIROS_RELEVANCE", "purchase=1", "must be like view=0.1,add_to_cart=0.4,purchase=1"),
+        ("KAIROS_RELEVANCE", "view=x,add_to_cart=1,purchase=2", "must be like view=0.1,add_to_cart=0.4"),
+        ("KAIROS_RELEVANCE", "view=nan,add_to_cart=1,purchase=2", "must be like view=0.1,add_to_cart=0.4"),
+        (
+            "KAIROS_RELEVANCE",
+            "view=0.5,add_to_cart=0.4,purchase=1",
+            "KAIROS_RELEVANCE: is 'view=0.5,add_to_cart=0.4,purchase=1', must be 0 <= view < add_to_cart",
+        ),
+        ("KAIROS_SEARCH_MINUTES", "-1", "KAIROS_SEARCH_MINUTES: input should be greater than or equal to 0"),
         ("KAIROS_DATABSE_URL", URL, "KAIROS_DATABSE_URL is no setting; did you mean KAIROS_DATABASE_URL?"),
     ],
 )

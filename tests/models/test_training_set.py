@@ -49,7 +49,7 @@ labelled_groups = st.lists(
 )
 
 
-@given(labelled_groups, st.integers(0, 5), st.integers(0, 3))
+@given(labelled_groups, st.integers(1, 5), st.integers(0, 3))
 def test_sampling_keeps_every_positive_and_at_most_n_others(groups, negatives: int, seed: int) -> None:
     query_id = np.repeat(np.arange(len(groups)) * 3, [len(group) for group in groups])
     label = np.concatenate(groups)
@@ -71,6 +71,35 @@ def test_sampling_follows_its_seed_and_draws_evenly() -> None:
     drawn = np.bincount(kept % 10, minlength=10)
     assert drawn[0] == 2_000
     assert np.abs(drawn[1:] - 2_000 / 3).max() < 100  # 4.7 standard deviations
+
+
+def test_a_querys_rows_do_not_depend_on_the_others_drawn_with_it() -> None:
+    query_id = np.repeat(np.arange(50), 20)
+    label = np.tile([1.0] + [0.0] * 19, 50)
+    kept = sample_negatives(query_id, label, SamplingParams(5))
+    part = sample_negatives(query_id[400:600], label[400:600], SamplingParams(5)) + 400
+    assert part.tolist() == kept[(kept >= 400) & (kept < 600)].tolist()
+    mixed = np.random.default_rng(0).permutation(len(query_id))
+    mixed = mixed[np.argsort(mixed % 20, kind="stable")]  # queries in any order, each one's rows in theirs
+    again = sample_negatives(query_id[mixed], label[mixed], SamplingParams(5))
+    assert sorted(mixed[again].tolist()) == kept.tolist()
+
+
+def test_the_draw_is_blind_to_what_a_row_holds() -> None:
+    """Each pair of a bought and another candidate is kept with the same chance: the order stays unbiased."""
+    rng = np.random.default_rng(3)
+    score = rng.random(40_000)
+    kept = sample_negatives(np.repeat(np.arange(400), 100), np.zeros(40_000), SamplingParams(25))
+    assert len(kept) == 10_000
+    assert abs(score[kept].mean() - score.mean()) < 0.012  # 4 standard deviations
+    assert abs((kept % 100).mean() - 49.5) < 1.2
+
+
+def test_every_candidate_can_be_kept() -> None:
+    everything = sample_negatives(np.array([3, 3, 4]), np.array([0.0, 1, 0]), SamplingParams(None))
+    assert everything.tolist() == [0, 1, 2]
+    with pytest.raises(UsageError, match="negatives_per_query == 0, must be >= 1; or None"):
+        SamplingParams(0)
 
 
 def test_nothing_to_sample_from() -> None:

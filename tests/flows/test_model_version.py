@@ -1,0 +1,74 @@
+"""A ranker in the making on the small market: graded labels, a search over rolling origins, test unread."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time
+
+import pandas as pd
+import pytest
+from small_market import AS_OF
+
+from flows.model_version import graded, make_ranker
+from flows.training_data import TrainingData, read_queries, training_data
+from flows.training_plan import TrainingPlan, training_plan
+from flows.wiring import Stores, open_stores
+from models.queries import QuerySet
+from models.relevance import Engagements
+from models.search import SearchParams
+
+MOMENT = datetime.combine(AS_OF, time(), UTC)
+
+
+@pytest.fixture
+def making(first_cycle) -> tuple[Stores, TrainingData, QuerySet, TrainingPlan]:
+    """What a version of the first cycle's home is made from, at a size for a test."""
+    stores = open_stores()
+    data = training_data(MOMENT)
+    plan = training_plan(stores.settings)
+    plan = replace(plan, ranker=replace(plan.ranker, max_trees=30, min_rows_per_leaf=500, threads=1))
+    queries = read_queries(data, plan.queries)
+    few = queries.queries[queries.queries["query_id"] % 6 == 0].reset_index(drop=True)
+    truth = queries.truth[queries.truth["query_id"].isin(few["query_id"])].reset_index(drop=True)
+    return stores, data, QuerySet(few, truth), plan
+
+
+def test_purchases_alone_are_graded_as_they_are(making) -> None:
+    _, data, queries, plan = making
+    assert data.engagements is not None
+    assert data.engagements.target == "purchase"
+    assert graded(data, queries, plan).truth is queries.truth
+
+
+def test_looks_count_for_learning(making) -> None:
+    _, data, queries, plan = making
+    asked = queries.of_split("train")
+    looked = asked.queries[["user_id", "local_day"]].assign(
+        item_id=data.log.items.decode([0])[0], event_type="view"
+    )
+    told = graded(replace(data, engagements=Engagements("purchase", looked)), asked, plan)
+    weak = told.truth[told.truth["relevance"] < 1]
+    assert set(weak["relevance"]) == {plan.relevance.view}
+    assert len(told.truth) == len(asked.truth) + len(weak)
+    assert told.truth["relevance"].max() == 1.0
+
+
+def test_a_search_changes_the_ranker_and_never_asks_of_test(making, monkeypatch: pytest.MonkeyPatch) -> None:
+    import flows.model_version as module
+
+    stores, data, queries, plan = making
+    asked: list[pd.DataFrame] = []
+    read = module.ranking_set
+
+    def watched(features, data, queries, *others):
+        asked.append(queries)
+        return read(features, data, queries, *others)
+
+    monkeypatch.setattr(module, "ranking_set", watched)
+    plain = make_ranker(stores, data, queries, plan)
+    assert [sorted(set(one["split"])) for one in asked] == [["train"], ["validation"]]
+    search = SearchParams(minutes=2.0, trials=6, origins=2, max_trees=20, queries_per_origin=30)
+    searched = make_ranker(stores, data, queries, replace(plan, search=search))
+    assert {split for one in asked for split in one["split"]} == {"train", "validation"}
+    assert searched.features == plain.features
+    assert searched.models != plain.models
