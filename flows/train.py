@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.tables import SERVICES
@@ -25,10 +26,13 @@ from flows.run_name import run_name
 from flows.task_policy import check_deadline
 from flows.training_data import read_queries, training_data
 from flows.training_plan import training_plan, version_of
-from flows.wiring import open_stores, sole_writer
+from flows.wiring import Stores, open_stores, sole_writer
 from infra.watermarks import advance_watermark
+from monitoring.chart_parts import as_data_uri
+from monitoring.evaluation_page import evaluation_page, pictures
 
 _DEADLINE = timedelta(hours=6)
+REPORT_KIND = "evaluation"
 
 
 @flow(name="train", flow_run_name=run_name, timeout_seconds=4 * 3600, persist_result=False)
@@ -56,12 +60,25 @@ def train(as_of: datetime | None = None) -> str:
         if stores.registry.challenger() != version and stores.registry.champion() != version:
             stores.registry.move_alias("challenger", version, "flow train", f"trained as of {as_of}")
         advance_watermark(stores.database, "train", as_of, version)
+    show_evaluation(stores, version)
+    return version
+
+
+def show_evaluation(stores: Stores, version: str) -> Path:
+    """Where the evaluation's page is now; its table and pictures are artifacts of the run."""
+    evaluation = stores.registry.read(version).metrics
+    title = f"Model {version}, evaluated"
+    path = stores.reports.write_html(REPORT_KIND, version, evaluation_page(evaluation | {"title": title}))
     create_markdown_artifact(
-        evaluation_markdown(stores.registry.read(version).metrics),
+        f"{evaluation_markdown(evaluation)}\n\nEverything else: `{path}`",
         key="evaluation",
         description=f"{version} beside its peers",
     )
-    return version
+    for name, (words, drawn) in pictures(evaluation).items():
+        create_image_artifact(
+            as_data_uri(drawn), key=f"{REPORT_KIND}-{name}", description=f"{version}: {words}"
+        )
+    return path
 
 
 @task(name="make version", task_run_name="make version {version}", cache_policy=NO_CACHE)
@@ -73,11 +90,10 @@ def make_version(version: str, as_of: datetime) -> None:
         data = training_data(as_of)
         queries = read_queries(data, plan.queries)
         ranker = make_ranker(stores, data, queries, plan)
-        timing, timing_table = make_timing(stores, data, queries, plan)
+        timing, timing_evaluation = make_timing(stores, data, queries, plan)
         write_models(folder, ranker, timing)
         evaluation = judge(stores, data, queries, ranker, plan, version)
-        evaluation |= {
-            "timing": timing_table.to_dict("records"),
+        evaluation |= timing_evaluation | {
             "importance": ranker.importance().head(40).to_dict("records"),
             "made_at": datetime.now(UTC).isoformat(),
         }

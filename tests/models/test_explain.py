@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.tables import RANKING
+from models.candidates.blend import default_sources
 from models.explain import explain_items, reason_of
+from models.importance import theme_of
 from models.reasons import BEST_MATCH, REASONS
 
 CONTEXT_ONLY = {
@@ -140,6 +142,26 @@ def explain_one(row: dict[str, object], weights: dict[str, float], **kwargs: int
             "opened a push 2 days ago",
         ),
         (
+            {"local_weekday": 5.0, "daypart": "late", "user_daypart_share": 0.5, "user_weekday_share": 0.4},
+            "user_daypart_share",
+            "usual_time",
+            "usually buys late on Saturday evening",
+        ),
+        (
+            {"item_share_90d": 0.031, "item_rate_30d": 9.0},
+            "item_rate_30d",
+            "popular",
+            "in 3 % of all baskets lately",
+        ),
+        ({"item_age_days": 5.2}, "item_age_days", "new_item", "new: first sold 5 days ago"),
+        ({"days_to_holiday": 1.0}, "days_to_holiday", "holiday", "tomorrow is a public holiday"),
+        (
+            {"score_facet_neighbours": 0.2},
+            "score_facet_neighbours",
+            "similar_users",
+            "users who buy alike buy it",
+        ),
+        (
             {"category_trend_7d": 1.5},
             "category_trend_7d",
             "trending",
@@ -174,6 +196,23 @@ def test_a_reason_that_does_not_hold_is_not_told():
     assert explain_one({"promo_active": 0.0}, {"promo_active": 2.0}) == [BEST_MATCH]
     assert explain_one({"promo_active": 1.0}, {"promo_active": -2.0}) == [BEST_MATCH]
     assert explain_one({"strange": 1.0}, {"strange": 2.0}) == [BEST_MATCH]
+
+
+def test_a_price_or_an_old_age_is_no_claim_about_other_customers():
+    row = {"item_price": 3.0, "item_age_days": 400.0, "item_rate_30d": 7.0, "item_share_90d": 0.2}
+    assert explain_one(row, {"item_price": 2.0, "item_age_days": 1.0}) == [BEST_MATCH]
+
+
+def test_a_retriever_without_an_opinion_gives_no_reason():
+    assert explain_one({"score_ease": 0.0, "score_content_cosine": 0.0}, {"score_ease": 1.0}) == [BEST_MATCH]
+    told = explain_one({"score_ease": 0.0, "score_covisit": 0.1}, {"score_ease": 1.0})
+    assert told[0]["code"] == "bought_together"
+
+
+def test_every_retriever_of_the_blend_has_a_reason_and_a_theme():
+    names = {f"score_{source.retriever.name}" for source in default_sources()}
+    assert {name for name in names if reason_of(name) is None} == set()
+    assert "Anything else" not in {theme_of(name) for name in names}
 
 
 def test_every_item_feature_of_the_ranking_service_has_a_reason():
