@@ -33,8 +33,8 @@ check: $(READY)  ## ruff, mypy and the architecture's import rules
 
 bench: $(patsubst tests/benchmarks/%.py,bench-%,$(wildcard tests/benchmarks/*.py))  ## every benchmark
 
-bench-%: $(READY)  ## one benchmark: a table, and KAIROS_HOME/bench/NAME.json; options in ARGS="..."
-	@.venv/bin/python tests/benchmarks/$*.py $(ARGS)
+bench-%: $(READY)  ## one benchmark: a table, and KAIROS_HOME/bench/NAME.json; options in ARGS="...", data in SOURCE=
+	@$(if $(SOURCE),KAIROS_SOURCE="$(SOURCE)" ).venv/bin/python tests/benchmarks/$*.py $(ARGS)
 
 clean:  ## remove the environment and the caches; the platform's state (.kairos) stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -22,12 +22,16 @@ _FEWEST_FOR_THROUGHOUT = 2  # one bad value is a bad row; a column of nothing el
 
 @dataclass(frozen=True)
 class ContractColumn:
-    """One column: `fill` replaces null and missing values; None keeps them null."""
+    """One column: `fill` replaces null and missing values; None keeps them null.
+
+    `expected` is False for what no shop tells, so that its absence is worth no word.
+    """
 
     name: str
     kind: Kind = "text"
     required: bool = False
     fill: str | bool | None = None
+    expected: bool = True
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,7 @@ class Contract:
         lines, plain = [], []
         for column in self.columns:
             count = rows if column.name in absent else filled.get(column.name, 0)
-            if not count:
+            if not count or not column.expected:
                 continue
             if column.name == "push_consent":
                 lines.append(f"users.push_consent: {count} of {rows} users gave none, they get no push")

@@ -61,6 +61,7 @@ EVENTS = Contract(
         ContractColumn("query"),
         *_SCENE,
         ContractColumn("push_id", "id"),
+        ContractColumn("split", expected=False),  # train, validation or test: only the benchmark asks
     ),
     (
         Rule("unknown event_type", "event_type", lambda f, now: ~f["event_type"].isin(EVENT_TYPES)),

@@ -12,11 +12,14 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
+from features.contract import Contract
 from features.contracts import CONTRACTS, EVENTS
 from features.errors import KairosError, UsageError
 from infra.lake_contents import described
@@ -24,6 +27,12 @@ from infra.lake_files import digest_tree, disk_errors, parquet_literal, point_to
 from infra.lake_manifest import Manifest
 
 _spill_numbers = itertools.count()
+_SQL_TYPES = {
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "bool": "BOOLEAN",
+    "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
+}
 
 
 class EventLake:
@@ -90,10 +99,10 @@ class EventLake:
         folder = (self.root / "current").resolve()  # a later ingest must not change what is read here
         connection = self.open_scratch()
         for contract in CONTRACTS.values():
-            columns = ", ".join(f'"{name}"' for name in contract.column_names)
             events = contract is EVENTS
             files = parquet_literal(folder, "events/*/*.parquet" if events else f"{contract.name}.parquet")
             layout = ", hive_partitioning = true, hive_types = {'day': DATE}" if events else ""
+            columns = ", ".join(_columns(contract, _stored(folder, contract.name)))
             shown = _known(contract.name, as_of, since) if events or known_keys else ""
             rows = f"read_parquet({files}{layout}) {shown}"
             connection.execute(f"CREATE VIEW {contract.name} AS SELECT {columns} FROM {rows}")
@@ -148,6 +157,20 @@ class EventLake:
         if manifest is None:
             raise KairosError(f"the event lake {self.root} is empty; run `kairos ingest` first.")
         return manifest
+
+
+def _stored(folder: Path, table: str) -> set[str]:
+    """The columns of the table's files, which all have the same."""
+    files = (folder / "events").glob("*/*.parquet") if table == "events" else folder.glob(f"{table}.parquet")
+    first = next(files, None)
+    return set() if first is None else set(pq.read_schema(first).names)
+
+
+def _columns(contract: Contract, stored: set[str]) -> Iterator[str]:
+    """Every column of the contract as SQL; null where the lake was written before the contract had it."""
+    for column in contract.arrow_schema():
+        known = column.name in stored or not stored
+        yield f'"{column.name}"' if known else f'NULL::{_SQL_TYPES[str(column.type)]} AS "{column.name}"'
 
 
 def _known(table: str, as_of: datetime | None, since: datetime | None) -> str:

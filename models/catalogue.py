@@ -18,13 +18,19 @@ class CatalogueParams:
 
     Attributes:
         min_users: Distinct users who must have bought the item before `as_of_epoch_seconds`.
+        event_types: What counts as buying; a source that sells nothing has views at most.
+        max_items: At most so many items, those with most users; None keeps all.
     """
 
     min_users: int = 30
+    event_types: tuple[str, ...] = ("purchase",)
+    max_items: int | None = None
 
     def __post_init__(self) -> None:
         if self.min_users < 1:
             raise UsageError(f"min_users == {self.min_users}, must be >= 1.")
+        if self.max_items is not None and self.max_items < 1:
+            raise UsageError(f"max_items == {self.max_items}, must be >= 1, or None to keep all.")
 
 
 def eligible_items(
@@ -72,7 +78,7 @@ def eligible_items(
     ).drop_duplicates("item_id")
 
     early = interactions["epoch_seconds"].to_numpy() < as_of_epoch_seconds
-    early &= (interactions["event_type"] == "purchase").to_numpy(dtype=bool)
+    early &= interactions["event_type"].isin(params.event_types).to_numpy(dtype=bool)
     pairs = interactions.loc[early, ["user_id", "item_id"]].drop_duplicates()
     buyers = pairs["item_id"].astype("str").value_counts().rename("n_users")
     found = listed.merge(buyers[buyers >= params.min_users], left_on="item_id", right_index=True)
@@ -82,6 +88,8 @@ def eligible_items(
             f"{datetime.fromtimestamp(as_of_epoch_seconds, UTC):%Y-%m-%d %H:%M} UTC; lower min_users "
             "(KAIROS_MIN_ITEM_USERS) or load more history."
         )
+    if params.max_items is not None:
+        found = found.sort_values(["n_users", "item_id"], ascending=[False, True]).head(params.max_items)
     return found.sort_values("item_id", ignore_index=True)
 
 

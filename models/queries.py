@@ -19,7 +19,7 @@ from features.errors import UsageError
 from features.scenes import SCENE_PARTS
 from models.interaction_log import InteractionLog
 from models.scene_codes import CODED_PARTS
-from models.vocabulary import Ints, Longs
+from models.vocabulary import Floats, Ints, Longs
 
 SPLITS = ("train", "validation", "test")
 QUERY_COLUMNS = (
@@ -151,11 +151,36 @@ def build_queries(
             f"{params.min_items} and min_earlier_baskets == {params.min_earlier_baskets}; load more history "
             "or lower them (KAIROS_MIN_BASKET_ITEMS, KAIROS_MIN_EARLIER_BASKETS)."
         )
-    order = np.flatnonzero(asked)
-    order = order[np.lexsort((order, user[order], day[order]))]
-    rows = first[order]
     split = np.where(weeks_back > params.test_weeks, SPLITS[1], SPLITS[2])
     split = np.where(weeks_back > params.test_weeks + params.validation_weeks, SPLITS[0], split)
+    weeks = _week_starts(monday[asked], day[asked], cutoff[asked])
+    return queries_of_baskets(log, first[asked], split[asked], weeks)
+
+
+def queries_of_baskets(
+    log: InteractionLog,
+    rows: Longs,
+    split: NDArray[np.str_],
+    fit: Longs,
+    relevance: Floats | None = None,
+) -> QuerySet:
+    """The queries of these baskets and what each holds.
+
+    Args:
+        log: Interactions of eligible items.
+        rows: Position of each asking basket's first row; that row's day, scene and daypart are the query's.
+        split: Of each basket.
+        fit: UTC seconds; what models that serve the basket may know ends there.
+        relevance: Of each row of the log, 0 for what is no target; every row's weight when None.
+    """
+    order = np.lexsort((np.arange(len(rows)), log.user[rows], log.local_day[rows]))
+    rows, split, fit = rows[order], split[order], fit[order]
+    relevance = log.weight if relevance is None else relevance
+    query_of_basket = np.full(int(log.basket.max(initial=-1)) + 1, -1, dtype=np.int64)
+    query_of_basket[log.basket[rows]] = np.arange(len(rows))
+    query = query_of_basket[log.basket]
+    kept = np.flatnonzero((query >= 0) & (relevance > 0))
+    kept = kept[np.lexsort((log.item[kept], query[kept]))]
     queries = pd.DataFrame(
         {
             "query_id": np.arange(len(rows), dtype=np.int64),
@@ -163,23 +188,18 @@ def build_queries(
             **scene_of(log, log.store[rows], log.scene[rows]),
             "daypart": log.dayparts.decode(log.daypart[rows]),
             "weekday": log.weekday[rows].astype(np.int64),
-            "local_day": day[order].astype(np.int64),
-            "cutoff_epoch_seconds": cutoff[order],
-            "fit_epoch_seconds": _week_starts(monday[order], day[order], cutoff[order]),
-            "split": split[order],
-            "n_items": n_items[order].astype(np.int64),
+            "local_day": log.local_day[rows].astype(np.int64),
+            "cutoff_epoch_seconds": log.midnight[rows],
+            "fit_epoch_seconds": fit,
+            "split": split.astype(object),
+            "n_items": np.bincount(query[kept], minlength=len(rows)).astype(np.int64),
         }
     )
-    query_of_basket = np.full(int(log.basket.max()) + 1, -1, dtype=np.int64)
-    query_of_basket[log.basket[rows]] = queries["query_id"]
-    query = query_of_basket[log.basket]
-    kept = np.flatnonzero(query >= 0)
-    kept = kept[np.lexsort((log.item[kept], query[kept]))]
     truth = pd.DataFrame(
         {
             "query_id": query[kept],
             "item_id": log.items.decode(log.item[kept]),
-            "relevance": log.weight[kept].astype(np.float64),
+            "relevance": relevance[kept].astype(np.float64),
         }
     )
     return QuerySet(queries, truth)

@@ -147,6 +147,13 @@ def test_a_source_may_set_rows_aside_itself() -> None:
     assert found.quarantined["event_id"].tolist() == ["x,y"]
 
 
+def test_a_data_sets_own_split_is_kept_and_never_missed() -> None:
+    assert split(EVENTS, event(split="valid")).accepted["split"].tolist() == ["valid"]
+    without = split(EVENTS, event())
+    assert without.accepted["split"].isna().all()
+    assert not any("split" in line for line in without.degraded)
+
+
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 def test_accepted_rows_have_every_column_in_its_type(contract: Contract) -> None:
     row = {"promotions": {"item_id": 1}, "events": {"event_type": "app_open", "event_ts": NOW}}

@@ -109,3 +109,9 @@ def test_unknown_items_count_and_hidden_ones_are_marked(open_shop) -> None:
     found = interactions(open_shop(events, items=items))
     assert found["category"].tolist() == ["food", "unknown", "unknown"]
     assert found["available"].tolist() == [False, True, True]
+
+
+def test_a_data_sets_own_split_goes_with_its_events(open_shop) -> None:
+    events = events_at("2017-03-02T01:00Z", "2017-03-02T02:00Z", split=["train", None])
+    assert interactions(open_shop(events))["split"].tolist() == ["train", None]
+    assert "split" not in interactions(open_shop(events.drop(columns="split")))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import duckdb
 import pandas as pd
 import pytest
 
 from features.errors import RefusedError
-from flows.training_data import _USERS, country_of, require_consent, sessions_of
+from flows.training_data import _USERS, country_of, read_shop, require_consent, sessions_of
+from models.interaction_log import InteractionLog
 
 
 @pytest.fixture
@@ -61,3 +64,53 @@ def test_the_country_is_that_of_most_users() -> None:
     locales = pd.DataFrame({"locale": ["de_DE", "en_US", "es_US", None, "unknown"]})
     assert country_of(locales) == "US"
     assert country_of(pd.DataFrame({"locale": ["unknown", None]})) == ""
+
+
+def test_the_shop_is_what_the_lake_tells_of_eligible_items(shop) -> None:
+    shop.execute(
+        """
+        SET TimeZone = 'UTC';
+        CREATE TABLE items AS SELECT * FROM (VALUES
+            ('bun', 'Bun', 'food > bread', 'Oat', 'fresh', TIMESTAMPTZ '2020-01-01 00:00Z'),
+            ('rye', 'Rye', 'food > bread', 'unknown', NULL, NULL),
+            ('sold by few', 'Boat', 'sea', 'unknown', NULL, NULL)
+        ) AS t(item_id, title, category_path, brand, tags, created_ts);
+        CREATE TABLE promotions AS SELECT * FROM (VALUES
+            ('bun', NULL, NULL, 'm', TIMESTAMPTZ '2020-02-03 00:00Z', TIMESTAMPTZ '2020-02-10 00:00Z'),
+            (NULL, 'food', NULL, NULL, TIMESTAMPTZ '2020-02-17 00:00Z', NULL),
+            ('sold by few', NULL, NULL, NULL, TIMESTAMPTZ '2020-02-03 00:00Z', NULL)
+        ) AS t(item_id, category_path, region, store_id, starts_at, ends_at);
+        ALTER TABLE promotions ADD COLUMN kind VARCHAR DEFAULT 'display';
+        ALTER TABLE promotions ADD COLUMN discount DOUBLE;
+        """
+    )
+    log = InteractionLog.from_frame(
+        pd.DataFrame(
+            {
+                "user_id": ["stays", "left", "left"],
+                "item_id": ["bun", "rye", "sold by few"],
+                "category": "food > bread",
+                "event_type": "purchase",
+                "epoch_seconds": 1_580_000_000,
+                "local_day": 18_287,
+                "local_weekday": 0,
+                "local_midnight_epoch_seconds": 1_579_996_800,
+                "daypart": "midday",
+                "store_id": "m",
+                "session_id": ["1", "2", "2"],
+            }
+        )
+    ).restricted_to(["bun", "rye"])
+    users = pd.DataFrame(
+        {"user_id": ["left", "stays"], "region": ["north", "unknown"], "segment": ["a", "b"]}
+    )
+    found = read_shop(shop, log, users, datetime(2020, 2, 10, tzinfo=UTC))
+    assert found.texts == ("bun food > bread oat fresh", "rye food > bread")
+    assert found.created.tolist() == [1_577_836_800, -1]
+    # A promotion of a category is one of each of its items, and those to come are announced.
+    rows = zip(found.promo_item, found.promo_store, found.promo_start, found.promo_end, strict=True)
+    feb = int(datetime(2020, 2, 1, tzinfo=UTC).timestamp())
+    days = sorted((int(i), int(s), (a - feb) // 86_400, (b - feb) // 86_400) for i, s, a, b in rows)
+    assert days == [(0, -1, 16, 106), (0, 0, 2, 9), (1, -1, 16, 106)]
+    assert found.user_region.tolist() == [0, -1]
+    assert found.user_segment.tolist() == [0, 1]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from features.errors import ContractError, KairosError, UsageError
@@ -114,6 +115,15 @@ def test_nothing_at_or_after_as_of_is_known(lake: EventLake) -> None:
     assert count(lake, "events", eastern) == 2
     with pytest.raises(UsageError, match="must carry a timezone"):
         lake.connect(datetime(2025, 3, 1))  # noqa: DTZ001
+
+
+def test_a_lake_from_before_a_column_reads_it_as_unknown(lake: EventLake) -> None:
+    ingest(source(), lake, now=NOW)
+    for path in (lake.root / "current").glob("events/*/*.parquet"):
+        pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["split", "amount"]), path)
+    rows = lake.connect().sql("SELECT split, amount, device FROM events")
+    assert [str(kind) for kind in rows.types] == ["VARCHAR", "DOUBLE", "VARCHAR"]
+    assert set(rows.fetchall()) == {(None, None, "unknown")}
 
 
 def test_a_part_of_the_past_can_be_read_by_itself(lake: EventLake) -> None:

@@ -37,6 +37,16 @@ def test_only_distinct_early_buyers_count():
         eligible_items(views, ITEMS, as_of_epoch_seconds=9, params=CatalogueParams(min_users=1))
 
 
+def test_a_source_that_sells_nothing_counts_what_it_has():
+    views = bought([("u", "a", 1), ("v", "a", 2), ("u", "b", 1)]).assign(event_type="view")
+    params = CatalogueParams(min_users=1, event_types=("view",))
+    assert eligible_items(views, ITEMS, as_of_epoch_seconds=9, params=params)["n_users"].tolist() == [2, 1]
+    few = CatalogueParams(min_users=1, event_types=("view",), max_items=1)
+    assert eligible_items(views, ITEMS, as_of_epoch_seconds=9, params=few)["item_id"].tolist() == ["a"]
+    with pytest.raises(UsageError, match="max_items == 0"):
+        CatalogueParams(max_items=0)
+
+
 def test_a_source_without_categories_or_stock_bars_nothing():
     rows = bought([("u", "a", 1), ("u", "c", 1)])
     found = eligible_items(

@@ -30,6 +30,29 @@ def test_a_repeated_line_of_a_basket_counts_once(market):
     assert len(InteractionLog.from_frame(twice)) == len(market)
 
 
+def test_a_basket_keeps_the_strongest_event_of_an_item_at_its_own_time(market, market_log):
+    """A look before it is not lost as a purchase made earlier would be: no cut shows what came later."""
+    seen = market.assign(event_type="view", epoch_seconds=market["epoch_seconds"] - 60)
+    again = market.assign(epoch_seconds=market["epoch_seconds"] + 60)
+    both = pd.concat([seen, again, market], ignore_index=True)
+    log = InteractionLog.from_frame(both, {"view": 0.25, "purchase": 1.0})
+    assert (log.weight == 1).all()
+    assert sorted(log.time) == sorted(market_log.time)
+    looks = InteractionLog.from_frame(pd.concat([seen, market]), {"view": 1.0})
+    assert (np.sort(looks.time) == np.sort(market_log.time - 60)).all()
+
+
+def test_the_parts_of_a_source_go_with_their_rows(market):
+    part = market["item_id"].str[1:].astype(int) % 4 - 1
+    log = InteractionLog.from_frame(market.assign(part=part))
+    assert log.part is not None
+    item = log.items.decode(log.item)
+    assert (log.part == [int(name[1:]) % 4 - 1 for name in item]).all()
+    few = log.restricted_to(["i03", "i07"]).before(int(log.time.max()))
+    assert few.part is not None and len(few.part) == len(few) and (few.part == 2).all()
+    assert InteractionLog.from_frame(market).part is None
+
+
 def test_events_without_weight_or_item_are_left_out(market):
     other = market.assign(event_type="search")
     nameless = market.assign(item_id=None)

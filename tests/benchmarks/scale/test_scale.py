@@ -49,7 +49,8 @@ def test_an_ingest_would_accept_every_row(days: Path) -> None:
     now = pd.Timestamp("2026-01-01T00:00Z").to_pydatetime()
     for name, contract in CONTRACTS.items():
         files = days / "events" / f"day={FIRST_DAY}" if name == "events" else days / f"{name}.parquet"
-        frame = pd.read_parquet(files, columns=list(contract.column_names))
+        columns = [column.name for column in contract.columns if column.expected]
+        frame = pd.read_parquet(files, columns=columns)
         split = contract.split(frame, now=now)
         assert (len(split.accepted), len(split.quarantined)) == (len(frame), 0)
 
