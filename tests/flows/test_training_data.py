@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from features.errors import RefusedError
-from flows.training_data import _USERS, country_of, read_shop, require_consent, sessions_of
+from flows.training_data import USERS_WITH_CONSENT, country_of, read_shop, require_consent, sessions_of
 from models.interaction_log import InteractionLog
 
 
@@ -30,7 +30,7 @@ def shop() -> duckdb.DuckDBPyConnection:
 
 
 def test_an_opt_out_or_a_complaint_withdraws_consent(shop) -> None:
-    users = shop.sql(_USERS).df()
+    users = shop.sql(USERS_WITH_CONSENT).df()
     assert users.columns.tolist() == ["user_id", "push_consent", "locale"]
     consent = dict(zip(users["user_id"], users["push_consent"], strict=True))
     assert consent == {"stays": True, "left": False, "complained": False, "never": False}

@@ -40,7 +40,7 @@ def measure_cold(stores: Stores, occasions: Occasions, ranker: Ranker) -> list[d
                 "score": ranker.score(rows.features, occasions.plan.ranker.threads),
             }
         )
-        for rows in ranking_rows(stores.features, data, asked.queries, asked.truth)
+        for rows in ranking_rows(stores.features, data, asked.queries, asked.truth, cut=ranker.cut)
     ]
     ours = ranked_items(pd.concat(parts), "score", asked.queries, data.log.items)
     known = baselines()
