@@ -35,7 +35,7 @@ class CutParams:
     """
 
     keep: int = 200
-    queries: int = 6_000
+    queries: int = 2_500
     negatives_per_query: int = 100
     trees: int = 250
     leaves: int = 63
