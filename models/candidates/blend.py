@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from features.errors import UsageError
-from models.candidates.als import Als
 from models.candidates.covisit import Covisit
 from models.candidates.cut import Cut
 from models.candidates.ease import Ease
@@ -69,7 +68,6 @@ def default_sources() -> tuple[Source, ...]:
         Source(Repurchase(), 300),
         Source(TifuKnn(), 150),
         Source(Ease(), 300),
-        Source(Als(), 150),
         Source(UserNeighbours(), 120, only_new=True),
         Source(FacetNeighbours(), 50, only_new=True),
         Source(Covisit(), 80, only_new=True),
