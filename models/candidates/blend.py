@@ -53,7 +53,7 @@ class Source:
 def default_sources() -> tuple[Source, ...]:
     """The blend that serves unless told otherwise; a learned cut follows (see `models.candidates.cut`).
 
-    Budgets are wide, so that the cut has something to choose from: together some 700 items a query.
+    Budgets are wide, so that the cut has something to choose from.
 
     Examples:
         >>> {source.retriever.name: source.budget for source in default_sources()}["ease"]

@@ -53,7 +53,7 @@ def test_looks_count_for_learning(making) -> None:
     assert told.truth["relevance"].max() == 1.0
 
 
-def test_a_search_asks_of_earlier_origins_and_never_of_test(making, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_changes_the_ranker_and_never_asks_of_test(making, monkeypatch: pytest.MonkeyPatch) -> None:
     import flows.model_version as module
 
     stores, data, queries, plan = making
@@ -65,6 +65,8 @@ def test_a_search_asks_of_earlier_origins_and_never_of_test(making, monkeypatch:
         return read(features, data, queries, *others)
 
     monkeypatch.setattr(module, "ranking_set", watched)
+    # No leaf may ever be so large: nothing is learnt until the search finds another size.
+    plan = replace(plan, ranker=replace(plan.ranker, min_rows_per_leaf=10_000_000))
     plain = make_ranker(stores, data, queries, plan)
     assert [sorted(set(one["split"])) for one in asked] == [["train"], ["validation"]]
     search = SearchParams(minutes=2.0, trials=6, origins=2, max_trees=20, queries_per_origin=30)
@@ -72,3 +74,4 @@ def test_a_search_asks_of_earlier_origins_and_never_of_test(making, monkeypatch:
     assert {split for one in asked for split in one["split"]} == {"train", "validation"}
     assert searched.features == plain.features
     assert len(asked) > 4, "the search looks at an origin in the train weeks too"
+    assert searched.models != plain.models
