@@ -15,7 +15,7 @@ def test_the_order_of_candidates_does_not_matter(fitted_shop) -> None:
     order = np.random.default_rng(0).permutation(len(features))
     shuffled = features.iloc[order].reset_index(drop=True)
     assert (fitted_shop.ranker.score(shuffled) == scores[order]).all()
-    assert len(np.unique(scores)) > 500
+    assert (scores[order] != scores).mean() > 0.9, "the scores tell rows apart, or any order would pass"
 
 
 def test_strangers_are_served_and_all_alike(fitted_shop) -> None:
