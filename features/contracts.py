@@ -44,7 +44,9 @@ def _half_quiet(frame: pd.DataFrame, now: datetime) -> pd.Series:
 
 
 _SCENE = tuple(
-    ContractColumn(part, "id" if part == "store_id" else "text", fill=UNKNOWN) for part in SCENE_PARTS
+    # Few shops tell the weather: that they do not is worth no word.
+    ContractColumn(part, "id" if part == "store_id" else "text", fill=UNKNOWN, expected=part != "weather")
+    for part in SCENE_PARTS
 )
 
 EVENTS = Contract(

@@ -27,7 +27,7 @@ THEMES: Mapping[str, tuple[str, ...]] = {
         *("usual_time", "item_time", "item_day", "category_day", "season", "holiday", "payday"),
     ),
     "Store, region, device and channel": (
-        *("store", "usual_store", "store_time", "region", "device", "network", "channel"),
+        *("store", "usual_store", "store_time", "region", "device", "network", "channel", "weather"),
     ),
     "What sells well, what is new, what is trending": (
         *("popular", "price", "trending", "new_item", "newcomers"),

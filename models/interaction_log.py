@@ -30,7 +30,7 @@ class InteractionLog:
 
     Attributes:
         users, items, categories, stores, dayparts: The vocabularies.
-        scenes: Every scene there is but for the store: device, network, region, channel; one row a code.
+        scenes: Every scene there is but for the store: device, network, region and so on; one row a code.
         item_category: Category code of each item.
         user, item, store, scene, daypart, weekday: Codes; weekday 0 is Monday.
         time: UTC seconds.
@@ -79,8 +79,8 @@ class InteractionLog:
 
         Args:
             interactions: Rows with user_id, item_id, category, event_type, epoch_seconds, local_day,
-                local_weekday, local_midnight_epoch_seconds, daypart, store_id and session_id; device,
-                network, region and channel where they are known, part where the source tells it.
+                local_weekday, local_midnight_epoch_seconds, daypart, store_id and session_id; the
+                other parts of the scene where they are known, part where the source tells it.
             event_weights: What an event of each type is worth; must be > 0.
 
         Raises:

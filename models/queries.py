@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from features.calendar import DAYPARTS, local_midnight, zone_named
 from features.errors import UsageError
-from features.scenes import SCENE_PARTS
+from features.scenes import PASSING_PARTS, SCENE_PARTS, UNKNOWN
 from models.interaction_log import InteractionLog
 from models.scene_codes import CODED_PARTS
 from models.vocabulary import Floats, Ints, Longs
@@ -221,7 +221,7 @@ def _week_starts(monday: Ints, day: Ints, midnight: Longs) -> Longs:
 def usual_scenes(log: InteractionLog, half_life_days: float = 60.0) -> pd.DataFrame:
     """The scene that each user's baskets favour, one row per user with any: (user_id, *SCENE_PARTS).
 
-    First the favourite store, then the favourite device, network, region and channel of the baskets there.
+    First the favourite store, then the favourite device, network, region and so on of the baskets there.
     Baskets count by recency within the user's own history; ties go to what is first in the alphabet.
     """
     _, first = np.unique(log.basket, return_index=True)
@@ -231,9 +231,16 @@ def usual_scenes(log: InteractionLog, half_life_days: float = 60.0) -> pd.DataFr
     weight = np.exp2((log.time[first] - last[user]) / (half_life_days * _DAY_SECONDS))
     favourite = _favourites(user, store, weight, log.n_users)
     there = store == favourite[user]
-    scene = _favourites(user[there], log.scene[first][there], weight[there], log.n_users)
+    lasting = log.scenes.assign(**dict.fromkeys(PASSING_PARTS, UNKNOWN))
+    alike, _ = pd.factorize(pd.MultiIndex.from_frame(lasting))
+    _, example = np.unique(alike, return_index=True)
+    of_basket = example[alike].astype(np.int32)[log.scene[first]]  # a scene that differs only in what passes
+    scene = _favourites(user[there], of_basket[there], weight[there], log.n_users)
     seen = np.unique(user)
-    return pd.DataFrame({"user_id": log.users.decode(seen), **scene_of(log, favourite[seen], scene[seen])})
+    parts = scene_of(log, favourite[seen], scene[seen]) | {
+        part: np.full(len(seen), UNKNOWN, dtype=object) for part in PASSING_PARTS
+    }
+    return pd.DataFrame({"user_id": log.users.decode(seen), **parts})
 
 
 def scene_of(log: InteractionLog, store: Ints, scene: Ints) -> dict[str, NDArray[np.object_]]:

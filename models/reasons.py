@@ -35,6 +35,7 @@ REGION = Reason("region", words.scene_sales("region", "in your region"))
 DEVICE = Reason("device", words.scene_sales("device", "on this kind of device"))
 NETWORK = Reason("network", words.scene_sales("network", "on this kind of connection"))
 CHANNEL = Reason("channel", words.scene_sales("channel", "through this channel"))
+WEATHER = Reason("weather", words.scene_sales("weather", "in such weather"))
 SCENE_TIME = Reason("store_time", words.scene_time)
 PAYDAY = Reason("payday", words.payday)
 SEASON = Reason("season", words.season_fit)
@@ -96,11 +97,14 @@ REASONS: Mapping[str, Reason] = {
     "category_network_": NETWORK,
     "item_channel_": CHANNEL,
     "category_channel_": CHANNEL,
+    "item_weather_": WEATHER,
+    "category_weather_": WEATHER,
     "store_daypart": SCENE_TIME,
     "region_daypart": SCENE_TIME,
     "device_daypart": SCENE_TIME,
     "network_daypart": SCENE_TIME,
     "channel_daypart": SCENE_TIME,
+    "weather_daypart": SCENE_TIME,
     "store_trend": SCENE_TIME,
     "user_push_": PUSHES,
     "score_popular_store": STORE,

@@ -84,7 +84,7 @@ def shop_of(events: list[Event]) -> duckdb.DuckDBPyConnection:
             "amount": [event.cents / 100.0 for event in events],
             "session_id": [event.session for event in events],
             "device": [event.device for event in events],
-            **dict.fromkeys(("network", "region", "store_id", "channel"), "unknown"),
+            **dict.fromkeys(("network", "region", "store_id", "channel", "weather"), "unknown"),
         }
     ).sample(frac=1.0, random_state=1)
     users = pd.DataFrame({"user_id": ["a"], "timezone": ["Asia/Kolkata"]})

@@ -149,7 +149,9 @@ def _sessions(stores: Stores, as_of: datetime, plan: TrainingPlan, params: Sessi
         "items": log.n_items,
         "items_met": int(met),
     }
-    notes = [f"the target is {target}; a query is a session with at least one"]
+    held = stores.lake.manifest()
+    notes = [] if held is None else list(held.notes)
+    notes.append(f"the target is {target}; a query is a session with at least one")
     for split in SPLITS:
         if counts[split] < asked.available[split]:
             which = "the newest" if split == "train" else "a draw of"

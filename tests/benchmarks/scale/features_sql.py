@@ -16,7 +16,7 @@ from features.counters import Counts
 from features.table import FeatureTable
 from infra.lake_files import parquet_literal
 
-_SCENE = "device, network, region, store_id, channel, daypart, weekday"
+_SCENE = "device, network, region, store_id, channel, weather, daypart, weekday"
 _WEIGHT = "CASE event_type WHEN 'view' THEN 0.1 WHEN 'add_to_cart' THEN 0.4 ELSE 1.0 END::DOUBLE"
 _QUARTER = 900
 _SESSION_LINES = f"""
