@@ -1,4 +1,4 @@
-"""What other tables call the parts of a scene: a country is a region, a city a place in it, a system a device.
+"""What other tables call the parts of a scene: a country is a region, a city a place in it.
 
 Only names that plainly mean a scene are read. Any other column of few values stays out, however tempting: a
 rating, a price band or a category tells what was taken, and a query that knew it would know its own answer.
@@ -18,6 +18,8 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "weather": ("weather_condition",),
 }
 """By part, the names that stand for it where a table has none of its own, the first one found."""
+_ONLY_BESIDE = {"state": ("country", "city")}
+"""An order has a state too: it is a place where others are told beside it."""
 
 
 def scene_names(columns: Sequence[str], parts: Sequence[str]) -> dict[str, str]:
@@ -34,11 +36,18 @@ def scene_names(columns: Sequence[str], parts: Sequence[str]) -> dict[str, str]:
         {}
         >>> scene_names(["country", "state"], ["region", "store_id"])
         {'country': 'region', 'state': 'store_id'}
+        >>> scene_names(["order_id", "state"], ["region", "store_id"])
+        {}
     """
     found: dict[str, str] = {}
     for part, names in OTHER_NAMES.items():
         if part in parts and part not in columns:
-            standing = next((name for name in names if name in columns and name not in found), None)
+            told = [name for name in names if name in columns and name not in found]
+            standing = next((name for name in told if _is_place(name, columns)), None)
             if standing is not None:
                 found[standing] = part
     return found
+
+
+def _is_place(name: str, columns: Sequence[str]) -> bool:
+    return name not in _ONLY_BESIDE or any(other in columns for other in _ONLY_BESIDE[name])

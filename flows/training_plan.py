@@ -30,6 +30,10 @@ DECIDING_CODE = (
 """What a version's content follows from besides data and features: change it, and the version is another."""
 
 
+FEW_TARGETS = 10_000
+"""Below so many purchases of validation a ranker is fitted with care: a mix, of smaller trees."""
+
+
 @dataclass(frozen=True)
 class TrainingPlan:
     """Every choice behind a model version.
@@ -83,7 +87,7 @@ def training_plan(settings: Settings) -> TrainingPlan:
         catalogue=CatalogueParams(min_users=settings.min_item_users),
         relevance=RelevanceParams(**relevance_weights(settings.relevance)),
         cut=CutParams(threads=settings.threads),
-        ranker=RankerParams(threads=settings.threads),
+        ranker=RankerParams(threads=settings.threads, few_targets=FEW_TARGETS),
         search=SearchParams(minutes=settings.search_minutes),
         timing=TimingParams(num_threads=settings.threads),
         slots_considered=settings.slots_considered,

@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import UsageError
+from features.scenes import UNKNOWN
 from models.bought_on_promotion import bought_on_promotion
 from models.histories import Histories, QueryCodes
-from models.scene_codes import coded_scenes
+from models.scene_codes import CODED_PARTS, coded_scenes
 from models.shop import Shop
 from models.vocabulary import Column, Floats, Ints, Longs, Vocabulary
 
@@ -261,7 +262,27 @@ class InteractionLog:
             weekday=queries["weekday"].to_numpy(dtype=np.int32),
             cutoff=queries["cutoff_epoch_seconds"].to_numpy(dtype=np.int64),
             fit=queries["fit_epoch_seconds"].to_numpy(dtype=np.int64),
+            scene=np.column_stack(
+                [
+                    told_codes(vocabulary, queries.get(part, UNKNOWN), len(queries))
+                    for part, (vocabulary, _) in self._parts.items()
+                ]
+            ),
         )
+
+    @cached_property
+    def _parts(self) -> dict[str, tuple[Vocabulary, Ints]]:
+        """(the values told of each part of a scene, the code of it in each row of `scenes`)."""
+        found = {}
+        for part in CODED_PARTS:
+            vocabulary = Vocabulary.of(self.scenes[part])
+            found[part] = vocabulary, told_codes(vocabulary, self.scenes[part], len(self.scenes))
+        return found
+
+    @property
+    def part_codes(self) -> dict[str, Ints]:
+        """The code of each part in each row of `scenes`, -1 where it is not told."""
+        return {part: codes for part, (_, codes) in self._parts.items()}
 
     def _spans(self, user: Ints, cutoff: Longs) -> tuple[Longs, Longs]:
         """The rows [begin, end) of each user strictly before the cut-off; empty for user -1."""
@@ -297,7 +318,20 @@ class InteractionLog:
             n_baskets=n_baskets,
             n_items=self.n_items,
             on_promotion=None if self.on_promotion is None else self.on_promotion[row],
+            store=self.store[row],
+            scene=self.scene[row],
+            daypart=self.daypart[row],
+            weekday=self.weekday[row],
         )
+
+
+def told_codes(vocabulary: Vocabulary, values: Column | str, count: int) -> Ints:
+    """The values' codes, -1 also for 'unknown'; one text stands for `count` of it."""
+    if isinstance(values, str):
+        values = pd.Series(values, range(count), dtype=object)
+    codes = vocabulary.codes(values)
+    unknown = vocabulary.codes(pd.Series([UNKNOWN], dtype=object))[0]
+    return np.where(codes == unknown, -1, codes).astype(np.int32)
 
 
 def _basket_codes(user: Ints, sessions: pd.Series[str], local_day: Ints) -> Ints:

@@ -19,6 +19,7 @@ class RankerParams:
         patience_trees: Trees without a better validation NDCG@10 before stopping.
         truncation: Ranks whose order LambdaRank cares about.
         boosters: Boosters that differ in their seed only; the ranker's score is the mean of theirs.
+        few_targets: Below so many targets of validation the fit is careful (see `models.ranker.fit_ranker`).
         monotone: Whether a feature that declares a trend may only move the score that way.
         threads: CPU threads; the model does not depend on them.
         seed: The same rows, parameters and seed give the same bytes.
@@ -34,6 +35,7 @@ class RankerParams:
     patience_trees: int = 40
     truncation: int = 20
     boosters: int = 1
+    few_targets: int = 0
     monotone: bool = True
     threads: int = 2
     seed: int = 20_171_204

@@ -70,6 +70,8 @@ REASONS: Mapping[str, Reason] = {
     "user_item_": DUE_AGAIN,
     "score_personal": DUE_AGAIN,
     "score_repurchase": DUE_AGAIN,
+    "score_habit_time": USER_RHYTHM,
+    "score_habit_scene": DUE_AGAIN,
     "user_category_": CATEGORY_HABIT,
     "score_category": CATEGORY_HABIT,
     "user_daypart": USER_RHYTHM,

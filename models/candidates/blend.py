@@ -14,6 +14,7 @@ from models.candidates.cut import Cut
 from models.candidates.ease import Ease
 from models.candidates.expected import Expected
 from models.candidates.facet_neighbours import FacetNeighbours
+from models.candidates.habit import Habit
 from models.candidates.neighbours import UserNeighbours
 from models.candidates.new_items import NewItems
 from models.candidates.onboarding import Onboarding
@@ -65,6 +66,8 @@ def default_sources() -> tuple[Source, ...]:
         Source(Personal(30.0), 0),
         Source(Personal(14.0), 100),
         Source(Personal(), 0),
+        Source(Habit("time"), 0),
+        Source(Habit("scene"), 0),
         Source(Repurchase(), 300),
         Source(TifuKnn(), 150),
         Source(Ease(), 300),

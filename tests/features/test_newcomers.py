@@ -48,7 +48,8 @@ def missing(new: set[str]) -> set[str]:
 
 def test_what_is_missing_for_a_new_user() -> None:
     of_scenes = {
-        f"user_{scene}_days_since_last" for scene in ("device", "network", "region", "store", "channel", "weather")
+        f"user_{scene}_days_since_last"
+        for scene in ("device", "network", "region", "store", "channel", "weather")
     }
     of_repeats = {
         f"user_{what}_{name}"

@@ -104,12 +104,21 @@ def test_one_push_with_the_best_items_of_the_best_slot():
 
 
 def test_a_push_carries_the_scene_that_was_assumed():
-    told = {"device": "ios", "network": "wifi", "region": "south", "store_id": "s7", "channel": "app", "weather": "rain"}
+    told = {
+        "device": "ios",
+        "network": "wifi",
+        "region": "south",
+        "store_id": "s7",
+        "channel": "app",
+        "weather": "rain",
+    }
     scored = scored_frame().assign(**told)
     assert plan_of(scored).pushes.iloc[0]["scene"] == told | {"channel": "push"}
     untold = plan_of(scored.assign(region="unknown", device=None)).pushes.iloc[0]["scene"]
     assert (untold["region"], untold["device"]) == ("north", "unknown"), "the user's own region"
-    bare = plan_of(scored.drop(columns=["device", "network", "region", "channel", "weather"])).pushes.iloc[0]["scene"]
+    bare = plan_of(scored.drop(columns=["device", "network", "region", "channel", "weather"])).pushes.iloc[0][
+        "scene"
+    ]
     assert (bare["region"], bare["store_id"]) == ("north", "s7")
 
 

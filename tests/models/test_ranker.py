@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from features.errors import KairosError, UsageError
-from models.ranker import Ranker, RankerParams, fit_ranker
+from models.ranker import Ranker, RankerFit, RankerParams, fit_ranker
 from models.ranker_rows import feature_matrix
 from models.training_set import RankingSet
 
@@ -91,7 +91,7 @@ def test_stored_and_read_again_it_scores_the_same_bits(fitted: Ranker, unseen: R
 
 def test_another_format_is_refused(fitted: Ranker) -> None:
     text = json.dumps({**json.loads(fitted.to_json()), "format": 99})
-    with pytest.raises(KairosError, match="ranker format == 99, must be 2; train again"):
+    with pytest.raises(KairosError, match="ranker format == 99, must be 3; train again"):
         Ranker.from_json(text)
 
 
@@ -221,3 +221,43 @@ def test_chances_mean_what_they_say(fitted: Ranker, unseen: RankingSet) -> None:
     assert chances.mean() == pytest.approx(unseen.label.mean(), abs=0.02)
     likely = chances > np.quantile(chances, 0.8)
     assert chances[likely].mean() == pytest.approx(unseen.label[likely].mean(), abs=0.05)
+
+
+def with_context(seed: int, queries: int) -> RankingSet:
+    """A market in which what tells of the moment is noise."""
+    rows = market(seed, queries)
+    rng = np.random.default_rng(seed + 50)
+    moment = {
+        name: rng.random(len(rows.label)).astype(np.float32) for name in ("query_daypart", "score_ease")
+    }
+    return replace(rows, features=rows.features.assign(**moment))
+
+
+CAREFUL = replace(PARAMS, few_targets=1_000_000)
+
+
+def test_with_few_targets_a_ranker_is_a_mix_that_context_cannot_lead_astray() -> None:
+    fit = RankerFit(with_context(1, 60), with_context(2, 60), CAREFUL)
+    assert fit.careful and not RankerFit(market(1), market(2), PARAMS).careful
+    mixed = fit.ranker()
+    assert len(mixed.weights) == len(mixed.models) and all(weight > 0 for weight in mixed.weights)
+    assert fit.ranker().to_json() == mixed.to_json(), "the same boosters serve again"
+    assert Ranker.from_json(mixed.to_json()) == mixed
+    blind = fit.ranker(hidden={"query_daypart"})
+    few = with_context(3, 5).features
+    moved = few.assign(query_daypart=few["query_daypart"].to_numpy()[::-1])
+    assert (blind.score(few) == blind.score(moved)).all(), "what is hidden is not read"
+
+
+def test_contributions_of_a_mix_add_up_to_its_score() -> None:
+    mixed = fit_ranker(with_context(1, 60), with_context(2, 60), CAREFUL)
+    few = with_context(3, 2).features
+    assert mixed.contributions(few).sum(axis=1) == pytest.approx(mixed.score(few))
+
+
+def test_a_ranker_stored_before_weights_is_read_as_a_mean(fitted: Ranker, unseen: RankingSet) -> None:
+    stored = json.loads(fitted.to_json())
+    stored["format"] = 2
+    del stored["weights"]
+    old = Ranker.from_json(json.dumps(stored))
+    assert (old.score(unseen.features) == fitted.score(unseen.features)).all()
