@@ -63,6 +63,7 @@ class Histories:
         n_baskets: Baskets before the cut-off, one entry per query.
         n_items: Columns of the matrices made of these entries.
         on_promotion: Whether each was made on promotion, as in the log.
+        relative_price: What was paid over the item's usual price, as in the log.
         store, scene, daypart, weekday: Where and when, codes as in the log; None where nobody asks.
     """
 
@@ -75,6 +76,7 @@ class Histories:
     n_baskets: Ints
     n_items: int
     on_promotion: Floats | None = None
+    relative_price: Floats | None = None
     store: Ints | None = None
     scene: Ints | None = None
     daypart: Ints | None = None

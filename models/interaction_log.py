@@ -14,6 +14,7 @@ from features.errors import UsageError
 from features.scenes import UNKNOWN
 from models.bought_on_promotion import bought_on_promotion
 from models.histories import Histories, QueryCodes
+from models.relative_price import relative_prices
 from models.scene_codes import CODED_PARTS, coded_scenes
 from models.shop import Shop
 from models.vocabulary import Column, Floats, Ints, Longs, Vocabulary
@@ -47,6 +48,8 @@ class InteractionLog:
             `models.queries`, -1 for none; None where the source does not.
         on_promotion: Whether each was made on promotion, 1 or 0, NaN where that is not known; see
             `bought_on_promotion`. None without a shop.
+        relative_price: What was paid for each over what the item usually costs, NaN where that is not known;
+            see `relative_prices`. None where nobody told amounts.
     """
 
     users: Vocabulary
@@ -71,6 +74,7 @@ class InteractionLog:
     shop: Shop | None = None
     on_promotion: Floats | None = None
     part: Ints | None = None
+    relative_price: Floats | None = None
 
     @classmethod
     def from_frame(
@@ -81,7 +85,8 @@ class InteractionLog:
         Args:
             interactions: Rows with user_id, item_id, category, event_type, epoch_seconds, local_day,
                 local_weekday, local_midnight_epoch_seconds, daypart, store_id and session_id; the
-                other parts of the scene where they are known, part where the source tells it.
+                other parts of the scene where they are known, quantity and amount where they are told, part
+                where the source tells it.
             event_weights: What an event of each type is worth; must be > 0.
 
         Raises:
@@ -140,6 +145,7 @@ class InteractionLog:
             weight=weight[order],
             known_until=int(time.max(initial=-1)) + 1,
             part=interactions["part"].to_numpy(dtype=np.int32)[order] if "part" in interactions else None,
+            relative_price=_paid(interactions, order, item, local_day),
         )
 
     def __len__(self) -> int:
@@ -207,6 +213,7 @@ class InteractionLog:
             weight=self.weight[rows],
             part=None if self.part is None else self.part[rows],
             on_promotion=None if self.on_promotion is None else self.on_promotion[rows],
+            relative_price=None if self.relative_price is None else self.relative_price[rows],
         )
 
     def before(self, epoch_seconds: int) -> InteractionLog:
@@ -318,11 +325,24 @@ class InteractionLog:
             n_baskets=n_baskets,
             n_items=self.n_items,
             on_promotion=None if self.on_promotion is None else self.on_promotion[row],
+            relative_price=None if self.relative_price is None else self.relative_price[row],
             store=self.store[row],
             scene=self.scene[row],
             daypart=self.daypart[row],
             weekday=self.weekday[row],
         )
+
+
+def _paid(interactions: pd.DataFrame, order: NDArray[np.int64], item: Ints, local_day: Ints) -> Floats | None:
+    """The relative price of the rows in this order; None where no amount is told."""
+    if not {"quantity", "amount"} <= set(interactions.columns):
+        return None
+    amount = interactions["amount"].to_numpy(dtype=np.float64)[order]
+    quantity = interactions["quantity"].to_numpy(dtype=np.float64)[order]
+    if not (amount > 0).any():
+        return None
+    price = np.divide(amount, quantity, out=np.zeros(len(order)), where=quantity > 0)
+    return relative_prices(item[order], local_day[order], price)
 
 
 def told_codes(vocabulary: Vocabulary, values: Column | str, count: int) -> Ints:

@@ -46,6 +46,9 @@ POPULAR = Reason("popular", words.popular)
 NEW_ITEM = Reason("new_item", words.new_item)
 PRICE = Reason("price", words.nothing)
 """Its contribution counts, but no sentence tells it: a price alone is no reason to be reminded of an item."""
+BASKET = Reason("basket_size", words.nothing)
+"""How large a basket is expected moves the order, but is nothing to tell a reader."""
+PRICE_CUT = Reason("price_cut", words.price_cut)
 BOUGHT_TOGETHER = Reason(
     "bought_together",
     words.proposed(
@@ -72,6 +75,11 @@ REASONS: Mapping[str, Reason] = {
     "score_repurchase": DUE_AGAIN,
     "score_habit_time": USER_RHYTHM,
     "score_habit_scene": DUE_AGAIN,
+    "score_occasion_": DUE_AGAIN,
+    "score_kind_": CATEGORY_HABIT,
+    "score_basket_": BASKET,
+    "score_deal_habit": PRICE_CUT,
+    "item_price_": PRICE_CUT,
     "user_category_": CATEGORY_HABIT,
     "score_category": CATEGORY_HABIT,
     "user_daypart": USER_RHYTHM,

@@ -84,6 +84,7 @@ def test_what_is_missing_for_a_new_item() -> None:
         for name in ("days_since_sold", "mean_gap_days", "absence", "part_of_item")
     }
     windows = {f"item_trend_{window}" for window in ("1d", "7d", "30d")}
+    windows |= {f"item_price_{window}" for window in ("1d", "2d", "3d", "7d")}
     of_repeats = {f"user_item_{n}" for n in ("days_since_last", "mean_gap_days", "last_gap_days", "due")}
     assert missing(ITEM) == of_scenes | windows | of_repeats | {
         *("item_trend", "item_age_days", "item_days_since_sold", "item_price", "item_share_90d"),
