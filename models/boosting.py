@@ -49,7 +49,7 @@ class Trees:
     Attributes:
         text: LightGBM's model text up to the best tree, without what tells of the machine.
         count: Trees in it.
-        ndcg10: NDCG@10 of the judged rows with so many trees.
+        ndcg10: NDCG@10 of the judged rows with so many trees; NaN where none judged them.
     """
 
     text: str
@@ -71,7 +71,11 @@ def dataset(rows: Rows, reference: lgb.Dataset | None = None) -> lgb.Dataset:
 
 
 def grow(
-    settings: Mapping[str, Any], train: lgb.Dataset, judged: lgb.Dataset, patience: int, smooth: int = 1
+    settings: Mapping[str, Any],
+    train: lgb.Dataset,
+    judged: lgb.Dataset | None,
+    patience: int,
+    smooth: int = 1,
 ) -> Trees:
     """Trees fitted on `train`, as many as make the best NDCG@10 on `judged`.
 
@@ -79,11 +83,13 @@ def grow(
         settings: LightGBM's parameters; with `machines` among them this is one of several that grow the
             same trees, each from its own part of the rows.
         train, judged: From `dataset`; both may serve again. Machines of one growth judge the same rows, so
-            that all stop at the same tree.
+            that all stop at the same tree. None grows all trees that the settings ask for, judged by none.
         patience: Trees without a better NDCG@10 before stopping.
         smooth: Trees over whose NDCG@10 the mean is taken before the best is looked for: on few queries a
             single tree's is chance.
     """
+    if judged is None:
+        return _grown_blindly(settings, train)
     curve: dict[str, Any] = {}
     booster = lgb.train(
         dict(settings),
@@ -100,6 +106,15 @@ def grow(
             best,
             float(curve["valid_0"]["ndcg@10"][best - 1]),
         )
+    finally:
+        if "machines" in settings:
+            booster.free_network()
+
+
+def _grown_blindly(settings: Mapping[str, Any], train: lgb.Dataset) -> Trees:
+    booster = lgb.train(dict(settings), train)
+    try:
+        return Trees(_portable(booster.model_to_string()), booster.num_trees(), float("nan"))
     finally:
         if "machines" in settings:
             booster.free_network()

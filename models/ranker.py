@@ -15,20 +15,21 @@ from numpy.typing import NDArray
 
 from features.errors import KairosError
 from features.tables import declared_trends
-from models.boosting import Trees, dataset, grow
+from models.boosting import Rows, Trees, dataset, grow
 from models.calibration import Calibrator, fit_calibrator
 from models.candidates.cut import Cut
 from models.context_columns import CONTEXT
 from models.mixing import evened, share_of_first
 from models.ranker_params import RankerParams, lightgbm_settings
 from models.ranker_rows import Encoding, feature_matrix, worths_of
-from models.training_set import RankingSet
+from models.training_set import RankingSet, SamplingParams, sample_negatives
 from models.vocabulary import Ints
 
 __all__ = ["Ranker", "RankerParams", "fit_ranker"]
 
 FORMAT = 3
 _ONE_BOOSTER_FORMAT, _EQUAL_WEIGHTS_FORMAT = 1, 2
+_TARGETS_ALONE = 2  # worths where labels are not graded: nothing and a target
 _SMOOTH = 15  # trees over whose NDCG@10 the mean is taken where there are few targets
 _ROWS_FOR_BOOSTERS = 400_000  # four boosters at a hundred thousand rows, one from four hundred thousand on
 
@@ -208,14 +209,9 @@ class RankerFit:
         halves, so that neither a context that says nothing nor a feature too many can hurt much.
         """
         shown = frozenset(self.encoding.names) - frozenset(hidden)
-        if cluster is not None:
-            from models.distributed_fit import grow_on_cluster  # half a second that only its user waits
-
-            settings = self._settings(self.params, shown)
-            trees = grow_on_cluster(cluster, settings, self._learnt, self._judged, self.params.patience_trees)
-            return self._ranker(trees, ())
-        if not self.careful:
-            return self._ranker(self._trees(shown, self.params), ())
+        if cluster is not None or not self.careful:
+            judged = self._trees(shown, self.params, cluster)
+            return self._ranker(judged, (), self._refitted(judged, shown, cluster))
         params, sizes = careful_params(self.params, self._learnt.grade), self._judged.group_sizes
         lasting = shown - CONTEXT
         opinions = frozenset(name for name in lasting if name.startswith("score_"))
@@ -237,16 +233,53 @@ class RankerFit:
         kept = [at for at, weight in enumerate(weights) if weight]
         return self._ranker([trees[at] for at in kept], tuple(weights[at] for at in kept))
 
-    def _trees(self, shown: frozenset[str], params: RankerParams) -> list[Trees]:
+    def _trees(self, shown: frozenset[str], params: RankerParams, cluster: str | None = None) -> list[Trees]:
         """The boosters over these columns, grown once."""
         if (shown, params) not in self._grown:
-            train, judged = self._datasets
-            smooth = _SMOOTH if self.careful else 1
-            self._grown[shown, params] = [
-                grow(settings, train, judged, params.patience_trees, smooth)
-                for settings in self._settings(params, shown)
-            ]
+            settings = self._settings(params, shown)
+            if cluster is not None:
+                from models.distributed_fit import grow_on_cluster  # half a second that only its user waits
+
+                grown = grow_on_cluster(cluster, settings, self._learnt, self._judged, params.patience_trees)
+            else:
+                train, judged = self._datasets
+                smooth = _SMOOTH if self.careful else 1
+                grown = [grow(one, train, judged, params.patience_trees, smooth) for one in settings]
+            self._grown[shown, params] = grown
         return self._grown[shown, params]
+
+    def _refitted(self, trees: Sequence[Trees], shown: frozenset[str], cluster: str | None) -> list[Trees]:
+        """Boosters fitted on all queries, the judged ones too, as large as those that were judged."""
+        if not self.params.refits or len(self._worths) > _TARGETS_ALONE:
+            return []  # the judged queries tell targets alone: learning from them would unlearn the grades
+        count = round(float(np.mean([one.count for one in trees])))
+        settings = [
+            one | {"num_iterations": count}
+            for one in self._settings(replace(self.params, boosters=self.params.refits), shown)
+        ]
+        if cluster is not None:
+            from models.distributed_fit import grow_on_cluster
+
+            return grow_on_cluster(cluster, settings, self._both(), None, 0)
+        return [grow(one, self._both_binned, None, 0) for one in settings]
+
+    @cached_property
+    def _both_binned(self) -> lgb.Dataset:
+        return dataset(self._both())
+
+    def _both(self) -> Rows:
+        """The rows of train and, sampled alike, of validation."""
+        learnt, judged = self._learnt, self._judged
+        most = int(np.add.reduceat(learnt.grade == 0, _starts(learnt.group_sizes)).max(initial=1))
+        kept = sample_negatives(
+            self._query, judged.grade.astype(np.float32), SamplingParams(max(most, 1), self.params.seed)
+        )
+        query = np.repeat(np.arange(len(judged.group_sizes)), judged.group_sizes)[kept]
+        sizes = np.bincount(query, minlength=len(judged.group_sizes))
+        matrix = np.concatenate([learnt.matrix, judged.matrix[kept]])
+        grade = np.concatenate([learnt.grade, judged.grade[kept]])
+        groups = np.concatenate([learnt.group_sizes, sizes[sizes > 0]]).astype(np.int32)
+        return replace(learnt, matrix=matrix, grade=grade, group_sizes=groups)
 
     @cached_property
     def _datasets(self) -> tuple[lgb.Dataset, lgb.Dataset]:
@@ -264,10 +297,13 @@ class RankerFit:
             settings = [one | {"interaction_constraints": [allowed]} for one in settings]
         return settings
 
-    def _ranker(self, trees: Sequence[Trees], weights: tuple[float, ...]) -> Ranker:
+    def _ranker(
+        self, trees: Sequence[Trees], weights: tuple[float, ...], refitted: Sequence[Trees] = ()
+    ) -> Ranker:
+        # Chances are told by what has not seen validation; boosters of one size score on one scale.
         scores = mean_prediction(_boosters(trees), self._judged.matrix, self.params.threads, weights=weights)
         return Ranker(
-            tuple(one.text for one in trees),
+            tuple(one.text for one in (*trees, *refitted)),
             self.encoding.names,
             self.encoding.categories,
             # Scores are no probabilities, so only a free-form monotone map fits them.
@@ -291,6 +327,11 @@ def careful_params(params: RankerParams, grade: Ints) -> RankerParams:
         min_rows_per_leaf=int(np.clip(len(grade) // 1_000, 20, params.min_rows_per_leaf)),
         boosters=max(params.boosters, int(np.clip(_ROWS_FOR_BOOSTERS // max(len(grade), 1), 1, 4))),
     )
+
+
+def _starts(sizes: Ints) -> NDArray[np.intp]:
+    """Where each group begins."""
+    return np.cumsum(sizes, dtype=np.intp) - sizes
 
 
 def _boosters(trees: Sequence[Trees]) -> tuple[lgb.Booster, ...]:

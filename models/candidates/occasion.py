@@ -156,4 +156,5 @@ def basket_rows(histories: Histories) -> NDArray[np.intp]:
     """The position of one entry of each query's every basket."""
     width = np.int64(histories.n_baskets.max(initial=0)) + 1
     key = histories.query.astype(np.int64) * width + histories.basket_age
-    return np.unique(key, return_index=True)[1]
+    _, rows = np.unique(key, return_index=True)
+    return np.asarray(rows, dtype=np.intp)

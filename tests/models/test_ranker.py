@@ -15,23 +15,24 @@ from models.ranker_rows import feature_matrix
 from models.training_set import RankingSet
 
 PARAMS = RankerParams(
-    learning_rate=0.2, leaves=15, min_rows_per_leaf=20, max_trees=40, patience_trees=10, threads=1
+    learning_rate=0.2, leaves=15, min_rows_per_leaf=20, max_trees=40, patience_trees=10, refits=0, threads=1
 )
 KINDS = ("display", "mailer", "none")
 
 
-def market(seed: int, queries: int = 300, candidates: int = 20) -> RankingSet:
-    """Chances that rise with `rate` and with a mailer; `noise` says nothing."""
+def market(seed: int, queries: int = 300, candidates: int = 20, noise_tells: float = 0.0) -> RankingSet:
+    """Chances that rise with `rate` and with a mailer; `noise` says nothing unless told to."""
     rng = np.random.default_rng(seed)
     count = queries * candidates
     rate = rng.random(count)
     kind = rng.choice(KINDS, count)
-    chance = 1.0 / (1.0 + np.exp(4.0 - 4.0 * rate - 2.0 * (kind == "mailer")))
+    noise = rng.random(count)
+    chance = 1.0 / (1.0 + np.exp(4.0 - 4.0 * rate - 2.0 * (kind == "mailer") - noise_tells * (noise - 0.5)))
     return RankingSet(
         pd.DataFrame(
             {
                 "rate": np.where(rng.random(count) < 0.05, np.nan, rate).astype(np.float32),
-                "noise": rng.random(count).astype(np.float32),
+                "noise": noise.astype(np.float32),
                 "kind": pd.Categorical(kind, categories=KINDS),
             }
         ),
@@ -261,3 +262,19 @@ def test_a_ranker_stored_before_weights_is_read_as_a_mean(fitted: Ranker, unseen
     del stored["weights"]
     old = Ranker.from_json(json.dumps(stored))
     assert (old.score(unseen.features) == fitted.score(unseen.features)).all()
+
+
+def test_a_refit_learns_from_the_judged_queries_too() -> None:
+    """Since the weeks that trained, `noise` has come to tell what sells: only what saw both knows it."""
+    train, newer = market(1), market(2, noise_tells=6.0)
+    alone = fit_ranker(train, newer, PARAMS)
+    both = fit_ranker(train, newer, replace(PARAMS, refits=1))
+    assert both.models[0] == alone.models[0] and len(both.models) == 2
+    assert both.models[1].count("Tree=") == both.models[0].count("Tree=") > 1
+    assert both.chance == alone.chance, "chances are told by what has not seen validation"
+    now = market(3, noise_tells=6.0)
+    assert best_hits(now, both.score(now.features)) > best_hits(now, alone.score(now.features)) + 0.05
+    graded = replace(train, label=train.label * np.where(train.features["kind"] == "mailer", 1.0, 0.4))
+    assert len(fit_ranker(graded, newer, replace(PARAMS, refits=1)).models) == 1, "validation tells no grades"
+    with pytest.raises(UsageError, match="refits == -1, must be >= 0"):
+        RankerParams(refits=-1)
