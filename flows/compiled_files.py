@@ -1,4 +1,4 @@
-"""Compiled rankers beside their versions: made once for each processor, loaded only if nobody else could write.
+"""Compiled rankers beside their versions, made once a processor, loaded only if no other user could write.
 
 A file is there whole or not at all, whoever is killed and however many compile at once: each writes a file of
 its own and renames it, and what they rename is the same.
@@ -11,13 +11,15 @@ import os
 import stat
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from features.errors import KairosError
-from models.compiled import CompiledParams, CompiledRanker, break_even_rows
+from models.candidates.cut import CutParams
+from models.compiled import CompiledParams, CompiledRanker, PredictionOutcome, break_even_rows
 from models.ranker import Ranker
 
 FOLDER = "compiled"
@@ -77,14 +79,19 @@ def compiled_ranker(
     return CompiledRanker(ranker, load_forest(code).predict, reason, params)
 
 
-def report(version_dir: Path, scorer: CompiledRanker) -> str:
-    """How the run predicted, in words; after a mismatch it is logged and the kept code is thrown away."""
+def expected_rows(queries: int, ranker: Ranker) -> int:
+    """About how many candidates a run scores for so many queries."""
+    return queries * (CutParams().keep if ranker.cut is None else ranker.cut.keep)
+
+
+def concluded(version_dir: Path, scorer: CompiledRanker) -> PredictionOutcome:
+    """How the run predicted, once it is over; a mismatch is logged and the kept code is thrown away."""
     outcome = scorer.outcome
     if outcome.is_mismatch:
-        log.warning("%s: %s; native from there on", version_dir.name, outcome.words)
+        log.warning("%s: %s", version_dir.name, outcome.words)
         for path in (version_dir / FOLDER).glob("*.o"):
             path.unlink(missing_ok=True)
-    return outcome.words
+    return outcome
 
 
 def _read(folder: Path, key: str) -> _Kept:
@@ -110,9 +117,8 @@ def _read(folder: Path, key: str) -> _Kept:
             return _Kept(None, f"compiled ranker ignored: {error}")
 
 
-def _fault(found: os.stat_result, is_expected: object) -> str:
+def _fault(found: os.stat_result, is_expected: Callable[[int], bool]) -> str:
     """Why code must not be loaded from there; empty if it may."""
-    assert callable(is_expected)
     if not is_expected(found.st_mode):
         return "is no plain file or folder"
     if found.st_uid != os.geteuid():

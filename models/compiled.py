@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from features.errors import UsageError
 from models.ranker import Ranker
 from models.ranker_rows import feature_matrix
-from models.vocabulary import Floats
 
-Predict = Callable[[NDArray[np.float32], int], Floats]
+Scores = NDArray[np.float64]
+Predict = Callable[[NDArray[np.float32], int], Scores]
 """(matrix, threads) -> a score for each row."""
 
 
@@ -83,13 +83,19 @@ class PredictionOutcome:
     is_mismatch: bool = False
 
     @property
+    def brief(self) -> str:
+        """In two words, or more where somebody must look."""
+        if self.is_mismatch:
+            return "native: COMPILED SCORES DIFFERED"
+        return "compiled" if self.is_compiled else "native"
+
+    @property
     def words(self) -> str:
         """In one line."""
-        how = "compiled" if self.is_compiled else "native"
         if not self.checked_rows:
-            return f"{how} prediction: {self.reason}"
+            return f"{self.brief} prediction: {self.reason}"
         return (
-            f"{how} prediction: {self.reason}; {self.checked_rows:,} rows compared with LightGBM, "
+            f"{self.brief} prediction: {self.reason}; {self.checked_rows:,} rows compared with LightGBM, "
             f"largest difference {self.largest_difference:.3g}"
         )
 
@@ -97,7 +103,7 @@ class PredictionOutcome:
 class Scorer(Protocol):
     """What scoring needs of a ranker."""
 
-    def score(self, features: pd.DataFrame, threads: int = 2) -> NDArray[np.float64]:
+    def score(self, features: pd.DataFrame, threads: int = 2) -> Scores:
         """One score per row."""
 
 
@@ -113,7 +119,7 @@ class CompiledRanker:
         self._params = params or CompiledParams()
         self.outcome = PredictionOutcome(predict is not None, reason)
 
-    def score(self, features: pd.DataFrame, threads: int = 2) -> NDArray[np.float64]:
+    def score(self, features: pd.DataFrame, threads: int = 2) -> Scores:
         """LambdaRank scores, one per row; only their order within a query means something."""
         if self._predict is None:
             return self._ranker.score(features, threads)
@@ -142,7 +148,7 @@ def checked_rows(rows: int, already: int, params: CompiledParams) -> NDArray[np.
 
 
 def checked(
-    before: PredictionOutcome, compiled: Floats, native: Floats, params: CompiledParams
+    before: PredictionOutcome, compiled: Scores, native: Scores, params: CompiledParams
 ) -> PredictionOutcome:
     """The outcome with these rows compared as well."""
     if not len(native):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from features.errors import KairosError
 MISSING_NONE, MISSING_ZERO, MISSING_NAN = 0, 1, 2
 
 Int32s = NDArray[np.int32]
+_Kind = TypeVar("_Kind", np.int32, np.float64)
 
 
 class UncompilableError(KairosError):
@@ -102,8 +105,8 @@ def _tree(fields: Mapping[str, str]) -> Tree:
     )
 
 
-def _numbers(fields: Mapping[str, str], name: str, kind: type, count: int) -> NDArray[np.generic]:
-    found = np.array(fields[name].split() if count else [], dtype=np.float64 if kind is float else kind)
+def _numbers(fields: Mapping[str, str], name: str, kind: type[_Kind], count: int) -> NDArray[_Kind]:
+    found = np.array(fields[name].split() if count else [], dtype=kind)
     if len(found) != count:
         raise UncompilableError(f"{name} holds {len(found)} values, must be {count}.")
     return found
@@ -113,6 +116,4 @@ def _value_sets(fields: Mapping[str, str]) -> tuple[NDArray[np.int64], ...]:
     bounds = np.array(fields["cat_boundaries"].split(), dtype=np.int64)
     words = np.array(fields["cat_threshold"].split(), dtype=np.uint32)
     bits = np.unpackbits(words.astype("<u4").view(np.uint8), bitorder="little")
-    return tuple(
-        np.flatnonzero(bits[32 * begin : 32 * end]) for begin, end in zip(bounds, bounds[1:], strict=False)
-    )
+    return tuple(np.flatnonzero(bits[32 * begin : 32 * end]) for begin, end in pairwise(bounds))

@@ -209,7 +209,9 @@ def _rank_numbers(
             byte = code.let(f"trunc {wide} {code.load(wide, rank)} to <{lanes} x i8>")
             for column, extreme in zip(columns, ("-128", "127"), strict=True):
                 least = code.splat(lanes, "i8", extreme)
-                stored = code.let(f"select {flags} {goes_default}, <{lanes} x i8> {least}, <{lanes} x i8> {byte}")
+                stored = code.let(
+                    f"select {flags} {goes_default}, <{lanes} x i8> {least}, <{lanes} x i8> {byte}"
+                )
                 code.do(f"store <{lanes} x i8> {stored}, ptr {code.at(column, row)}, align {lanes}")
 
 
@@ -247,9 +249,7 @@ def _look_up_categories(
                 places["codes"], code.let(f"mul nsw i64 {code.let(f'add nsw i64 {first}, {offset}')}, {ROWS}")
             )
             with code.loop("0", rows) as row:
-                chosen = code.let(
-                    f"sext i32 {code.load('i32', code.at(places['place'], row, 'i32'))} to i64"
-                )
+                chosen = code.let(f"sext i32 {code.load('i32', code.at(places['place'], row, 'i32'))} to i64")
                 code.do(f"store i8 {code.load('i8', code.at(told, chosen))}, ptr {code.at(target, row)}")
 
 

@@ -102,6 +102,7 @@ def compile_forest(models: Sequence[str], features: int, dtype: Real) -> bytes:
     machine = _machine()
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization = tuning.slp_vectorization = False  # the kernel's vectors are explicit
+    tuning.loop_unrolling = False  # as quick, and compiles in a third of the time
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
     found: bytes = machine.emit_object(module)
@@ -115,9 +116,7 @@ def load_forest(code: bytes) -> Forest:
     engine.finalize_object()
     address, about = engine.get_function_address(SYMBOL), engine.get_global_value_address(ABOUT)
     features, real_bytes, scratch_bytes = (ctypes.c_int64 * 3).from_address(about)
-    kind = ctypes.CFUNCTYPE(
-        None, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p, ctypes.c_void_p
-    )
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p, ctypes.c_void_p)
     dtype = np.float32 if real_bytes == np.float32().itemsize else np.float64
     return Forest(features, dtype, scratch_bytes, kind(address), engine)
 
@@ -160,4 +159,3 @@ def _machine() -> Any:
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=cpu, features=abilities, opt=3, reloc="pic", codemodel="default", jit=True
     )
-

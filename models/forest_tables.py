@@ -26,6 +26,7 @@ RANKS = 254
 """Thresholds a column of bytes can tell apart: ranks 0..254, and 255 for a missing value that goes right."""
 MAX_LEAVES = 256
 _MAX_CATEGORIES = 1 << 16
+_UNREAD = -1
 
 NUMBER = np.dtype(
     [(name, "<i4") for name in ("feature", "missing", "first", "count", "left_column", "right_column")]
@@ -34,6 +35,10 @@ CATEGORY = np.dtype([(name, "<i4") for name in ("feature", "values", "column", "
 TREE = np.dtype([("octet", "<i4"), ("octets", "<i4"), ("leaf", "<i4")])
 OCTET = np.dtype([(name, "<i4") for name in ("above", "below", "outside", "end")])
 TEST = np.dtype([("column", "<i4"), ("constant", "i1"), ("strikes", "u1"), ("pad", "<i2")])
+
+
+_Test = tuple[int, int, int, int]
+"""A row of TEST."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +80,17 @@ def tables_of(boosters: Sequence[Sequence[Tree]], features: int, dtype: type[np.
     Raises:
         UncompilableError: A tree has more leaves, or a category more values, than the tables can hold.
     """
-    columns = _Columns([tree for trees in boosters for tree in trees], dtype)
-    trees, octets, tests, leaves = [], [], [], []
-    for tree in (tree for trees in boosters for tree in trees):
+    columns = _Columns([tree for booster in boosters for tree in booster], dtype)
+    trees: list[tuple[int, ...]] = []
+    octets: list[tuple[int, ...]] = []
+    tests: list[_Test] = []
+    leaves: list[NDArray[np.float64]] = []
+    first_leaf = 0
+    for tree in (tree for booster in boosters for tree in booster):
         if tree.leaves > MAX_LEAVES:
             raise UncompilableError(f"a tree has {tree.leaves} leaves, must have at most {MAX_LEAVES}.")
         order, by_octet = _tests(tree, columns)
-        trees.append((len(octets), len(by_octet), sum(map(len, leaves))))
+        trees.append((len(octets), len(by_octet), first_leaf))
         for by_kind in by_octet:
             bounds = [len(tests)]
             for same_kind in by_kind:
@@ -89,6 +98,7 @@ def tables_of(boosters: Sequence[Sequence[Tree]], features: int, dtype: type[np.
                 bounds.append(len(tests))
             octets.append(tuple(bounds))
         leaves.append(tree.leaf_value[order])
+        first_leaf += tree.leaves
     return Tables(
         features,
         columns.count + 1,
@@ -125,21 +135,18 @@ class _Columns:
         self.thresholds: list[NDArray[np.floating]] = []
         self.categories: list[tuple[int, ...]] = []
         self.luts: list[NDArray[np.uint8]] = []
-        self._dtype = dtype
+        self.dtype = dtype
         self._ranked: dict[tuple[int, int], NDArray[np.floating]] = {}
         self._columns: dict[tuple[int, int, int, bool], int] = {}
         self._bits: dict[tuple[int, bytes, bool], tuple[int, int]] = {}
         self._add_numbers(trees)
         self._add_categories(trees)
-        unread = self.count
+        # Where a missing value goes one way only, the other way's bytes go to a column that nobody reads.
         self.numbers = [
-            tuple(unread if value is None else value for value in one)  # type: ignore[redundant-expr]
-            for one in self.numbers
+            tuple(self.count if one == _UNREAD else one for one in about) for about in self.numbers
         ]
 
-    def number(
-        self, feature: int, missing: int, threshold: np.floating, goes_left: bool
-    ) -> tuple[int, int]:
+    def number(self, feature: int, missing: int, threshold: np.floating, goes_left: bool) -> tuple[int, int]:
         """(column, rank) so that a byte above the rank goes right."""
         chunk, rank = divmod(int(np.searchsorted(self._ranked[feature, missing], threshold)), RANKS)
         return self._columns[feature, missing, chunk, goes_left or missing == MISSING_NONE], rank
@@ -152,7 +159,7 @@ class _Columns:
         asked: dict[tuple[int, int], list[float]] = defaultdict(list)
         directions: dict[tuple[int, int, float], set[bool]] = defaultdict(set)
         for tree in trees:
-            floor = floors(tree.threshold, self._dtype)
+            floor = floors(tree.threshold, self.dtype)
             for node in np.flatnonzero(~tree.is_category).tolist():
                 missing = int(tree.missing[node])
                 key = (int(tree.feature[node]), missing)
@@ -160,7 +167,7 @@ class _Columns:
                 goes_left = bool(tree.goes_left_if_missing[node]) or missing == MISSING_NONE
                 directions[(*key, floor[node])].add(goes_left)
         for (feature, missing), thresholds in sorted(asked.items()):
-            ranked = np.unique(np.array(thresholds, dtype=self._dtype))
+            ranked = np.unique(np.array(thresholds, dtype=self.dtype))
             self._ranked[feature, missing] = ranked
             for chunk, begin in enumerate(range(0, len(ranked), RANKS)):
                 part = ranked[begin : begin + RANKS]
@@ -168,10 +175,10 @@ class _Columns:
                 first = sum(map(len, self.thresholds))
                 self.thresholds.append(part)
                 left, right = (
-                    self._new(feature, missing, chunk, way) if way in needed else None
+                    self._new(feature, missing, chunk, way) if way in needed else _UNREAD
                     for way in (True, False)
                 )
-                self.numbers.append((feature, missing, first, len(part), left, right))  # type: ignore[arg-type]
+                self.numbers.append((feature, missing, first, len(part), left, right))
 
     def _new(self, feature: int, missing: int, chunk: int, goes_left: bool) -> int:
         self._columns[feature, missing, chunk, goes_left] = self.count
@@ -201,9 +208,6 @@ class _Columns:
             self.count += columns
 
 
-_Test = tuple[int, int, int, int]
-
-
 def _tests(tree: Tree, columns: _Columns) -> tuple[list[int], list[tuple[list[_Test], ...]]]:
     """The leaves in the order of their bits, and each octet's tests by kind."""
     nodes = len(tree.feature)
@@ -214,7 +218,7 @@ def _tests(tree: Tree, columns: _Columns) -> tuple[list[int], list[tuple[list[_T
     begin = [0] * nodes
     order = [0] * tree.leaves
     octets: list[tuple[list[_Test], ...]] = [([], [], []) for _ in range(-(-tree.leaves // 8))]
-    floor = floors(tree.threshold, columns._dtype)
+    floor = floors(tree.threshold, columns.dtype)
     for node in range(nodes):
         left, right = children[node]
         small, large = (size[child] if child >= 0 else 1 for child in (left, right))

@@ -59,7 +59,21 @@ def native(texts: list[str], rows: NDArray[Any]) -> NDArray[np.float64]:
 def extremes(texts: list[str], seed: int, dtype: Any = np.float32) -> NDArray[Any]:
     """Rows of every threshold and its neighbours, infinities, denormals, near-zeros and odd categories."""
     rng = np.random.default_rng(seed)
-    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1e-38, -1e-38, 9e-36, 1e-35, -1e-35, 1.1e-35]
+    special = [
+        np.nan,
+        np.inf,
+        -np.inf,
+        0.0,
+        -0.0,
+        1e-45,
+        -1e-45,
+        1e-38,
+        -1e-38,
+        9e-36,
+        1e-35,
+        -1e-35,
+        1.1e-35,
+    ]
     special += [-0.5, -1.0, 1e9, -1e9, 3e38, -3e38, 2.0**31, 2.5, 89.9, 90.0, 1e5]
     rows = np.empty((3_000, COLUMNS), dtype=dtype)
     trees = [tree for text in texts for tree in parsed_trees(text)]
@@ -67,7 +81,9 @@ def extremes(texts: list[str], seed: int, dtype: Any = np.float32) -> NDArray[An
         asked = [tree.threshold[(tree.feature == column) & ~tree.is_category] for tree in trees]
         near = np.concatenate(asked).astype(dtype)
         with np.errstate(over="ignore"):
-            pool = np.concatenate([near, np.nextafter(near, dtype(np.inf)), np.nextafter(near, dtype(-np.inf))])
+            pool = np.concatenate(
+                [near, np.nextafter(near, dtype(np.inf)), np.nextafter(near, dtype(-np.inf))]
+            )
         pool = np.concatenate([pool, np.repeat(np.array(special, dtype=dtype), 1 + len(pool) // 60)])
         rows[:, column] = rng.choice(pool, len(rows))
     for column in CATEGORIES:
