@@ -118,7 +118,7 @@ def floors(values: NDArray[np.float64], dtype: type[np.floating]) -> NDArray[np.
     """The greatest number of `dtype` that is not above each value: x <= floor exactly where x <= value.
 
     Examples:
-        >>> bool(floors(np.array([0.1]), np.float32)[0] <= 0.1 < np.float32(0.1))
+        >>> float(floors(np.array([0.1]), np.float32)[0]) <= 0.1 < float(np.float32(0.1))
         True
     """
     with np.errstate(over="ignore"):
