@@ -15,6 +15,7 @@ from flows.ranking_rows import ranking_rows, resolved
 from flows.timing_frame import with_timing_features
 from flows.training_data import TrainingData
 from infra.feature_store import KairosFeatureStore
+from models.compiled import Scorer
 from models.policy.open_slots import open_slots
 from models.policy.params import PolicyParams
 from models.queries import scoring_queries, usual_scenes
@@ -50,6 +51,7 @@ def score_day(
     slots_considered: int,
     policy: PolicyParams,
     threads: int,
+    scorer: Scorer | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> DayScores:
     """The day's scores for `users`, as of `known_until` or the day's local midnight, whichever is earlier.
@@ -61,6 +63,7 @@ def score_day(
     Args:
         users: USERS rows of who may be reached.
         policy: Whose quiet hours count for users without their own.
+        scorer: Who scores the candidates; the ranker itself when None.
         advance: Told (queries done, queries in all).
     """
     known = data.log.before(int(known_until.timestamp()))
@@ -84,7 +87,7 @@ def score_day(
     for rows in ranking_rows(
         features, data, queries, None, advance=lambda done: advance(done, len(queries)), cut=ranker.cut
     ):
-        scores = ranker.score(rows.features, threads)
+        scores = (scorer or ranker).score(rows.features, threads)
         place = rows.query_id  # query ids of scoring queries are their positions
         item = pd.Categorical(rows.item_id)
         category = data.categories.reindex(item.categories)

@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError, UsageError
+from flows.compiled_files import compiled_ranker, concluded, expected_rows
 from flows.day_plan import make_plan, plan_inputs, policy_params
 from flows.day_scores import score_day
 from flows.feature_versions import features_fingerprint
@@ -100,8 +101,11 @@ def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
             current.skip(f"unchanged: {files.rows:,} candidates for {plan_date}")
             return
         data = training_data(as_of)
-        ranker, timing = read_models(stores.registry.version_dir(version))
+        folder = stores.registry.version_dir(version)
+        ranker, timing = read_models(folder)
         consenting = data.users[data.users["push_consent"].eq(True)]
+        queries = len(consenting) * stores.settings.slots_considered
+        scorer = compiled_ranker(folder, ranker, expected_rows(queries, ranker), stores.settings.threads)
         scores = score_day(
             stores.features,
             data,
@@ -113,10 +117,19 @@ def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
             slots_considered=stores.settings.slots_considered,
             policy=training_plan(stores.settings).reach,
             threads=stores.settings.threads,
+            scorer=scorer,
             advance=current.advance,
         )
         files.write(scores)
-        current.say(f"{len(scores.candidates):,} candidates of {len(consenting):,} users for {plan_date}")
+        how = concluded(folder, scorer)
+        current.say(
+            f"{len(scores.candidates):,} candidates of {len(consenting):,} users for {plan_date}, {how.brief}"
+        )
+    create_markdown_artifact(
+        f"Version `{version}`, {plan_date}: {how.words}.",
+        key="prediction",
+        description=f"How the scores for {plan_date} were predicted",
+    )
 
 
 @task(

@@ -58,6 +58,15 @@ class Ranker:
         """LambdaRank scores, one per row; only their order within a query means something."""
         return self._mean_of(features, threads)
 
+    @cached_property
+    def trees(self) -> int:
+        """How many all its boosters have."""
+        return sum(booster.num_trees() for booster in self._boosters)
+
+    def score_matrix(self, matrix: NDArray[np.float32], threads: int = 2) -> NDArray[np.float64]:
+        """The scores of rows as `feature_matrix` gives them."""
+        return mean_prediction(self._boosters, matrix, threads)
+
     def chances(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability that the candidate is bought on the query's occasion, for each score."""
         return self.chance.apply(scores)
