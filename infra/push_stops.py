@@ -13,6 +13,7 @@ from datetime import datetime
 import pandas as pd
 from sqlalchemy import Connection, text
 
+from features.categories import in_category
 from features.errors import RefusedError, UsageError
 from infra.database import Database
 
@@ -229,17 +230,6 @@ class PushStops:
                 },
             )
         return int(done.rowcount)
-
-
-def in_category(paths: pd.Series, category: str) -> pd.Series:
-    """Whether each category path is the category or lies below it.
-
-    Examples:
-        >>> in_category(pd.Series(["food > dairy", "food > dairy > milk", "food"]), "food > dairy").tolist()
-        [True, True, False]
-    """
-    told = paths.astype("object").fillna("")
-    return told.eq(category) | told.str.startswith(f"{category} > ")
 
 
 def _active(connection: Connection) -> tuple[Stop, ...]:
