@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError, UsageError
+from flows.blast_radius import require_usual_size
 from flows.day_plan import make_plan, plan_inputs, policy_params
 from flows.day_scores import score_day
 from flows.feature_versions import features_fingerprint
@@ -139,6 +140,7 @@ def publish_plan(version: str, as_of: datetime, plan_date: date) -> PublishedBat
             summary = known["summary"]
         else:
             plan = make_plan(stores, version, files, plan_date, as_of)
+            require_usual_size(stores, plan_date, len(plan.pushes))
             batch = stores.plans.publish(
                 plan,
                 plan_date=plan_date,

@@ -259,6 +259,17 @@ class Settings(BaseSettings):
         return _shown("source", source)
 
     @property
+    def zones_by_place(self) -> dict[str, str]:
+        """Zone of users who have none, by region or ISO country."""
+        return pairs_by_place(self.timezone_by_region, "")
+
+    @property
+    def country_quiet(self) -> tuple[tuple[str, str, str], ...]:
+        """(ISO country, start, end) of quiet hours that hold before the default ones, by country."""
+        hours = quiet_hours_by_country(self.quiet_hours_by_country)
+        return tuple((country, *hours[country]) for country in sorted(hours))
+
+    @property
     def lake_dir(self) -> Path:
         """Where the event lake's Parquet lies."""
         return self.home / "lake"

@@ -12,8 +12,9 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from features.calendar import slot_ends_at, slot_send_at, utc_offsets
+from features.calendar import DAYPARTS, slot_ends_at, slot_send_at, utc_offsets
 from models.policy.quiet_hours import loud_runs
+from models.send_time import STARTS
 
 STEP_SECONDS = 1800
 
@@ -61,5 +62,9 @@ def send_options(
     if len(runs):
         over = runs[np.maximum(run, 0), 1]
         expires = np.where((run >= 0) & (send + least <= over), over.astype(float), np.nan)
-    hour = (send + utc_offsets(send, timezone)) % 86_400 / 3600.0
-    return SendOptions(send, expires, np.asarray(hour, dtype=np.float64))
+    local = send + utc_offsets(send, timezone)
+    hour = np.asarray(local % 86_400 / 3600.0, dtype=np.float64)
+    # Where clocks go back over midnight, the first hour of the night shows the day before once more.
+    in_slot = np.searchsorted(STARTS, hour, side="right") - 1 == DAYPARTS.index(slot)
+    in_slot &= local // 86_400 == (plan_date - date(1970, 1, 1)).days
+    return SendOptions(send[in_slot], expires[in_slot], hour[in_slot])
