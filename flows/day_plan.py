@@ -116,11 +116,21 @@ def _context(stores: Stores, as_of: datetime, plan_date: date, items: pd.DataFra
         ).df()
     finally:
         connection.close()
-    planned = _planned(stores, as_of, plan_date)
-    planned = planned[~planned["push_id"].isin(sent["push_id"].dropna())]  # it was sent: counted already
-    pushes = [frame.drop(columns="push_id") for frame in (sent, planned) if len(frame)]
-    history = pd.concat(pushes, ignore_index=True) if pushes else sent
+    history = counted_once(sent, _planned(stores, as_of, plan_date))
     return PolicyContext(as_of, items, purchases, history, _stops(stores))
+
+
+def counted_once(sent: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
+    """(user_id, sent_at, channel) of everything sent, and planned but not told as sent.
+
+    A push of ours comes back as a push_sent event that names it; counted twice it would use up caps twice.
+
+    Args:
+        sent, planned: (user_id, sent_at, channel, push_id); `push_id` is null where the sender named none.
+    """
+    planned = planned[~planned["push_id"].isin(sent["push_id"].dropna())]
+    frames = [frame for frame in (sent, planned) if len(frame)]
+    return (pd.concat(frames, ignore_index=True) if frames else sent).drop(columns="push_id")
 
 
 def _planned(stores: Stores, as_of: datetime, plan_date: date) -> pd.DataFrame:

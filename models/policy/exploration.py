@@ -54,7 +54,8 @@ def soft_choice(
     """
     share = params.exploration_share
     by_chance = draw < share
-    place = np.minimum((draw / share if share else draw) * options, options - 1).astype(np.int64)
+    even = np.divide(draw, share, out=np.zeros_like(draw), where=by_chance)  # what is drawn lies below share
+    place = np.minimum(even * options, options - 1).astype(np.int64)
     chosen = np.where(by_chance, place, best)
     likely = share / options + np.where(chosen == best, 1.0 - share, 0.0)
     return chosen, likely
