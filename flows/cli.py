@@ -13,7 +13,20 @@ from types import FrameType
 import typer
 
 from features.errors import KairosError
-from flows.commands import check_data, demo, doctor, features, flow_runs, model, plan, sql, status, up, why
+from flows.commands import (
+    check_data,
+    demo,
+    doctor,
+    features,
+    flow_runs,
+    model,
+    plan,
+    push,
+    sql,
+    status,
+    up,
+    why,
+)
 from flows.process_environment import enter_quiet_environment
 
 INTERRUPTED = 130
@@ -38,6 +51,7 @@ app.command("doctor", rich_help_panel="Look")(doctor.doctor)
 app.add_typer(features.app, name="features", rich_help_panel="Look")
 app.add_typer(model.app, name="model", rich_help_panel="Decide")
 app.add_typer(plan.app, name="plan", rich_help_panel="Decide")
+app.add_typer(push.app, name="push", rich_help_panel="Decide")
 
 
 @app.callback()

@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError, UsageError
+from flows.blast_radius import require_usual_size
 from flows.compiled_files import compiled_ranker, concluded, expected_rows
 from flows.day_plan import make_plan, plan_inputs, policy_params
 from flows.day_scores import score_day
@@ -152,6 +153,7 @@ def publish_plan(version: str, as_of: datetime, plan_date: date) -> PublishedBat
             summary = known["summary"]
         else:
             plan = make_plan(stores, version, files, plan_date, as_of)
+            require_usual_size(stores, plan_date, len(plan.pushes))
             batch = stores.plans.publish(
                 plan,
                 plan_date=plan_date,

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import duckdb
 import pandas as pd
@@ -51,6 +52,7 @@ def ingest(
     *,
     now: datetime,
     max_quarantine_share: float = 0.05,
+    zones_by_place: Mapping[str, str] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> IngestSummary:
     """Replaces the lake's content by the source's, or leaves it when the source has not changed.
@@ -61,6 +63,7 @@ def ingest(
     Args:
         now: Later events are from the future, and quarantined; timezone-aware.
         max_quarantine_share: Largest bearable share of a table's rows in quarantine, 0 to 1.
+        zones_by_place: Zone of users without one, by region or ISO country; the source's default comes after.
         progress: Called with a table and the rows read of it so far.
 
     Raises:
@@ -70,7 +73,8 @@ def ingest(
     with exclusive_lock(lake.lock_path, f"the event lake {lake.root}"), disk_errors(lake.root):
         lake.clean()
         told = source.fingerprint()
-        fingerprint = f"{told}@{source.default_timezone}" if told else ""
+        zones = ",".join(f"{place}={zone}" for place, zone in sorted(zones_by_place.items()))
+        fingerprint = f"{told}@{source.default_timezone}{f';{zones}' if zones else ''}" if told else ""
         held = lake.manifest()
         if held is not None and fingerprint and held.source_fingerprint == fingerprint:
             came_due = any(FUTURE in counts.reasons for counts in held.tables.values())
@@ -78,7 +82,7 @@ def ingest(
                 _check_share(held.tables, max_quarantine_share, lake)
                 return IngestSummary(held, changed=False)
         try:
-            manifest = _stage(source, lake, fingerprint, now, progress)
+            manifest = _stage(source, lake, fingerprint, now, zones_by_place, progress)
             _check_share(manifest.tables, max_quarantine_share, lake)
             changed = lake.replace(manifest)
         finally:
@@ -88,7 +92,12 @@ def ingest(
 
 
 def _stage(
-    source: Source, lake: EventLake, fingerprint: str, now: datetime, progress: Progress | None
+    source: Source,
+    lake: EventLake,
+    fingerprint: str,
+    now: datetime,
+    zones_by_place: Mapping[str, str],
+    progress: Progress | None,
 ) -> Manifest:
     """The manifest of the files now in `lake.staging`."""
     counts: dict[str, TableCounts] = {}
@@ -97,7 +106,13 @@ def _stage(
     connection = lake.open_scratch()
     try:
         for name, contract in CONTRACTS.items():
-            writer = TableWriter(contract, lake.staging, now=now, default_timezone=source.default_timezone)
+            writer = TableWriter(
+                contract,
+                lake.staging,
+                now=now,
+                default_timezone=source.default_timezone,
+                zones_by_place=zones_by_place,
+            )
             parts = [part for part in SCENE_PARTS if part in contract.column_names]
             taken: dict[str, str] = {}
             for chunk in source.read(name):

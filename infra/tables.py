@@ -142,6 +142,81 @@ push_plan_live = Table(
     *(Column(column.name, column.type) for column in push_plan.columns),
 )
 
+push_plan_published = Table(
+    "push_plan_published",  # a view as well: the live batches as they were published, whatever stops them now
+    MetaData(schema=SCHEMA),
+    *(Column(column.name, column.type) for column in push_plan.columns),
+)
+
+# --- what stops a push after it was planned; the view asks these at every read ----------------------
+
+
+def _lifted() -> tuple[Column[Any], ...]:
+    """When, by whom and why it ended; null while it holds."""
+    return _time("lifted_at", null=True), _text("lifted_who", null=True), _text("lifted_why", null=True)
+
+
+kill_switch = Table(
+    "kill_switch",
+    metadata,
+    Column("switch", BigInteger, Identity(always=True), primary_key=True),
+    _text("scope"),
+    Column("target", Text, nullable=False, server_default=text("''")),
+    _text("who"),
+    _text("why"),
+    _time("since", now=True),
+    *_lifted(),
+    _one_of("scope", "all", "channel", "category", "campaign", "item"),
+    CheckConstraint("(scope = 'all') = (target = '')"),
+)
+Index(
+    "kill_switch_one_on",
+    *(kill_switch.c.scope, kill_switch.c.target),
+    unique=True,
+    postgresql_where=text("lifted_at IS NULL"),
+)
+
+consent_withdrawal = Table(
+    "consent_withdrawal",
+    metadata,
+    Column("withdrawal", BigInteger, Identity(always=True), primary_key=True),
+    _text("user_id"),
+    _text("cause"),
+    _text("who"),
+    _text("why"),
+    _time("since", now=True),
+    *_lifted(),
+    _one_of("cause", "opt_out", "complaint", "users", "command"),
+)
+Index(
+    "consent_withdrawal_one_on",
+    *(consent_withdrawal.c.user_id, consent_withdrawal.c.cause),
+    unique=True,
+    postgresql_where=text("lifted_at IS NULL"),
+)
+
+item_stop = Table(
+    "item_stop",
+    metadata,
+    Column("item_id", Text, primary_key=True),
+    Column("cause", Text, primary_key=True),
+    _text("detail"),
+    _time("since", now=True),
+    _one_of("cause", "unavailable", "kill_switch"),
+)
+
+size_approval = Table(
+    "size_approval",
+    metadata,
+    Column("approval", BigInteger, Identity(always=True), primary_key=True),
+    Column("plan_date", Date, nullable=False),
+    Column("pushes", BigInteger, nullable=False),
+    _text("who"),
+    _text("why"),
+    _time("at", now=True),
+)
+Index("size_approval_date", size_approval.c.plan_date)
+
 # --- the registry ---------------------------------------------------------------------------------
 
 model_version = Table(

@@ -1,4 +1,4 @@
-"""`kairos plan`: the published plan; one command back."""
+"""`kairos plan`: the published plan; one command back, and a yes to an unusually large one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The published plan: roll back.", no_args_is_help=True)
+app = typer.Typer(help="The published plan: roll back, approve a large one.", no_args_is_help=True)
 
 
 @app.callback()
 def plan() -> None:
-    """The published plan: roll back."""
+    """The published plan: roll back, approve a large one."""
 
 
 @app.command()
@@ -30,3 +30,22 @@ def rollback(
     stores = open_stores()
     batch = stores.plans.rollback(plan_date or newest_plan_date(stores))
     console().print(f"live for {batch.plan_date}: batch {batch.batch_id}, {batch.rows:,} pushes")
+
+
+@app.command()
+def approve(
+    day: Annotated[str, typer.Option("--date", metavar="DATE", help="Plan date.")],
+    pushes: Annotated[int, typer.Option("--pushes", min=1, help="At most so many pushes.")],
+    why: Annotated[str, typer.Option("--why", help="Kept in the record.")],
+) -> None:
+    """Say yes to a plan that is larger than usual; the next kairos score publishes it."""
+    from flows.commands.output import console, who_am_i
+    from flows.moments import parse_date
+    from flows.wiring import open_stores
+    from infra.plan_sizes import SizeApproval
+
+    approval = SizeApproval(parse_date(day, "--date"), pushes, who_am_i(), why)
+    open_stores().sizes.approve(approval)
+    console().print(
+        f"approved by {approval.who}: up to {pushes:,} pushes for {day}; kairos score publishes them."
+    )
