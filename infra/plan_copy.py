@@ -84,10 +84,10 @@ def _wire_type(kind: pa.DataType) -> str:
 
 def _wire_values(column: pa.Array) -> NDArray[Any]:
     if pa.types.is_timestamp(column.type):
-        return column.cast(pa.int64()).to_numpy() - _MICROSECONDS_TO_2000  # type: ignore[no-any-return]
+        return column.cast(pa.int64()).to_numpy() - _MICROSECONDS_TO_2000
     if pa.types.is_date(column.type):
-        return column.cast(pa.int32()).to_numpy() - _DAYS_TO_2000  # type: ignore[no-any-return]
-    return column.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+        return column.cast(pa.int32()).to_numpy() - _DAYS_TO_2000
+    return column.to_numpy(zero_copy_only=False)
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:

@@ -161,20 +161,27 @@ push_dispatch = Table(
     _time("expires_at"),
     _text("state"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    _text("dispatcher", null=True),
-    _time("lease_until", null=True),
-    _time("retry_at", null=True),
+    _time("ready_at"),  # queued: when it may be taken; claimed: when the lease ends and anybody may take it
+    _text("claim", null=True),
     _text("last_error", null=True),
-    _time("claimed_at", now=True),
+    _time("queued_at", now=True),
     _time("finished_at", null=True),
-    _one_of("state", "claimed", "sent", "expired", "failed"),
-    CheckConstraint("(state = 'claimed') = (finished_at IS NULL)"),
+    _one_of("state", "queued", "claimed", "sent", "expired", "failed"),
+    CheckConstraint("(state IN ('queued', 'claimed')) = (finished_at IS NULL)"),
+    CheckConstraint("(state = 'claimed') = (claim IS NOT NULL)"),
 )
-Index("push_dispatch_open", push_dispatch.c.send_at, postgresql_where=text("state = 'claimed'"))
+Index("push_dispatch_open", push_dispatch.c.ready_at, postgresql_where=text("finished_at IS NULL"))
 Index(
-    "push_dispatch_user",
+    "push_dispatch_sent",
     *(push_dispatch.c.user_id, push_dispatch.c.finished_at),
     postgresql_where=text("state = 'sent'"),
+)
+
+dispatch_pace = Table(
+    "dispatch_pace",
+    metadata,
+    Column("gateway", Text, primary_key=True),
+    _time("next_at"),
 )
 
 # --- the registry ---------------------------------------------------------------------------------

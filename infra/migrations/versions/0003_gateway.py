@@ -37,19 +37,24 @@ CREATE TABLE kairos.push_dispatch (
     item_id text NOT NULL,
     send_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
-    state text NOT NULL CHECK (state IN ('claimed', 'sent', 'expired', 'failed')),
+    state text NOT NULL CHECK (state IN ('queued', 'claimed', 'sent', 'expired', 'failed')),
     attempts integer NOT NULL DEFAULT 0,
-    dispatcher text,
-    lease_until timestamptz,
-    retry_at timestamptz,
+    ready_at timestamptz NOT NULL,
+    claim text,
     last_error text,
-    claimed_at timestamptz NOT NULL DEFAULT now(),
+    queued_at timestamptz NOT NULL DEFAULT now(),
     finished_at timestamptz,
-    CHECK ((state = 'claimed') = (finished_at IS NULL))
+    CHECK ((state IN ('queued', 'claimed')) = (finished_at IS NULL)),
+    CHECK ((state = 'claimed') = (claim IS NOT NULL))
 );
-CREATE INDEX push_dispatch_open ON kairos.push_dispatch (send_at) WHERE state = 'claimed';
-CREATE INDEX push_dispatch_user ON kairos.push_dispatch (user_id, finished_at) WHERE state = 'sent';
+CREATE INDEX push_dispatch_open ON kairos.push_dispatch (ready_at) WHERE finished_at IS NULL;
+CREATE INDEX push_dispatch_sent ON kairos.push_dispatch (user_id, finished_at) WHERE state = 'sent';
 CREATE INDEX push_plan_due ON kairos.push_plan (send_at);
+
+CREATE TABLE kairos.dispatch_pace (
+    gateway text PRIMARY KEY,
+    next_at timestamptz NOT NULL
+);
 """
 
 
@@ -59,4 +64,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP INDEX kairos.push_plan_due; DROP TABLE kairos.push_dispatch")
+    op.execute("DROP INDEX kairos.push_plan_due; DROP TABLE kairos.push_dispatch, kairos.dispatch_pace")
