@@ -104,7 +104,7 @@ class DispatchStore:
         return rows or (0, 0)
 
     def claim(self, session: psycopg.Connection, limit: int, now: datetime | None = None) -> Claim:
-        """At most `limit` pushes that nobody else may send for the length of a lease, as many as are ready."""
+        """At most `limit` pushes of those ready, which nobody else may send for the length of a lease."""
         token = uuid.uuid4().hex
         taken = session.execute(
             """
@@ -163,7 +163,8 @@ class DispatchStore:
         ).rowcount
         stopped = session.execute(
             "UPDATE kairos.push_dispatch SET state = 'failed', claim = NULL, "
-            "finished_at = clock_timestamp(), last_error = 'withdrawn after an attempt' || coalesce('; ' || last_error, '') "
+            "finished_at = clock_timestamp(), "
+            "last_error = concat_ws('; ', 'withdrawn after an attempt', last_error) "
             "WHERE claim = %(token)s AND NOT push_id = ANY(%(kept)s)",
             gone,
         ).rowcount

@@ -180,7 +180,7 @@ class Settings(BaseSettings):
     )
     dispatch_attempts: int = Field(6, ge=1, description="Attempts before a push counts as failed.")
     users_per_shard: int = Field(
-        20_000, ge=1, description="Users scored and planned at a time; bounds memory, changes no plan."
+        5_000, ge=1, description="Users scored and planned at a time; bounds memory, changes no plan."
     )
 
     @classmethod

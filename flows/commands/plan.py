@@ -53,7 +53,7 @@ def export(
         typer.Option("--timezone", metavar="ZONE", help="The account's IANA zone. Default: the shop's."),
     ] = None,
 ) -> None:
-    """Write the live plan for a platform that sends by itself: user, push, item and when, holdout left out."""
+    """Write the live plan for a platform that sends by itself: user, push, item and when; no holdout."""
     from features.calendar import zone_named
     from flows.commands.output import console
     from flows.moments import parse_date, shop_timezone

@@ -1,7 +1,7 @@
 """Publishing a plan against the limit: a bare binary COPY of the same rows into tables without an index.
 
 Both start from rows in memory, in canonical form, and end committed; ours also checks every rule, builds
-every index, attaches, waits for readers and switches. pandas' `to_sql` of a few of the rows stands beside them.
+every index, attaches, waits for readers and switches. pandas' `to_sql` of a few rows stands beside them.
 """
 
 from __future__ import annotations
