@@ -174,20 +174,20 @@ def canonical_rows(plan: PlanFrames, plan_date: date, buckets: range = range(BUC
         raise KairosError(
             f"plan.items holds {push_of_item.null_count} items of no push; drop them, or add their pushes."
         )
-    push_order = np.lexsort([_ranks(pushes["push_id"]), push_bucket])
+    push_order = np.lexsort((_ranks(pushes["push_id"]), push_bucket))
     place = np.empty(len(push_order), dtype=np.int64)
     place[push_order] = np.arange(len(push_order))
     of_item = push_of_item.to_numpy(zero_copy_only=False)
-    stopped_bucket = user_buckets(suppressions["user_id"].to_numpy())
+    stopped_bucket = user_buckets(suppressions["user_id"].to_numpy()).astype(np.int64)
     stopped_keys = [_ranks(suppressions[column.name]) for column in reversed(_SUPPRESSIONS)]
     found = {
         "push_plan": (pushes, push_bucket, push_order),
         "push_plan_item": (
             items,
             push_bucket[of_item],
-            np.lexsort([items["rank"].to_numpy(), place[of_item]]),
+            np.lexsort((items["rank"].to_numpy(), place[of_item])),
         ),
-        "suppression": (suppressions, stopped_bucket, np.lexsort([*stopped_keys, stopped_bucket])),
+        "suppression": (suppressions, stopped_bucket, np.lexsort((*stopped_keys, stopped_bucket))),
     }
     tables, digests = {}, {}
     for name, (rows, bucket, order) in found.items():

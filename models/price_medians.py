@@ -65,7 +65,5 @@ def _median(counted: pd.DataFrame) -> float:
     by_price = counted.groupby("price", sort=True)["rows"].sum()
     ends = by_price.to_numpy().cumsum()
     total = int(ends[-1])
-    middle = [
-        by_price.index[np.searchsorted(ends, place, side="right")] for place in ((total - 1) // 2, total // 2)
-    ]
-    return float(np.mean(middle))
+    places = np.searchsorted(ends, [(total - 1) // 2, total // 2], side="right")
+    return float(by_price.index.to_numpy(dtype=np.float64)[places].mean())
