@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -261,10 +262,12 @@ def test_ten_dispatchers_three_of_them_killed(database):
     assert codes == f"{[-9] * 3 + [0] * 7}\n"
     assert states(database) == {"sent": users}
     assert len(received.kept) == users, "every push reached the gateway"
-    # Only what the killed three held may have been posted twice, and the gateway drops that by its key.
-    assert len(received.posts) - users <= 3 * 10
-    assert received.most <= 2
-    assert received.forged == 0
+    # Only a push whose claim ran out may have been posted again, and the gateway drops that by its key.
+    query = "SELECT push_id, attempts FROM kairos.push_dispatch WHERE attempts > 1"
+    taken_over = dict(database.read_only(query)[1])
+    again = {key: count for key, count in Counter(received.posts).items() if count > 1}
+    assert taken_over, "the killed three held something"
+    assert all(count <= taken_over.get(key, 1) for key, count in again.items())
 
 
 def test_pushes_of_other_days_do_not_disturb(database):

@@ -54,8 +54,10 @@ def web_gateway(
             with lock:
                 received.posts.append(key)
                 if self.headers["X-Kairos-Signature"] != signature(SECRET, timestamp, body):
-                    received.forged += 1
-                status, headers = answer(key, received.posts.count(key))
+                    received.forged += 1  # or cut short, by the death of who sent it
+                    status, headers = 401, {}
+                else:
+                    status, headers = answer(key, received.posts.count(key))
                 if status < 300:
                     received.kept.setdefault(key, body)
             self.send_response(status)
