@@ -16,6 +16,7 @@ from features.errors import KairosError
 from flows.commands import (
     check_data,
     demo,
+    dispatch,
     doctor,
     features,
     flow_runs,
@@ -43,6 +44,7 @@ app.command("demo", rich_help_panel="Start here")(demo.demo)
 app.command("up", rich_help_panel="Start here")(up.up)
 for flow in flow_runs.COMMANDS:
     app.command(flow.__name__, rich_help_panel="One flow now")(flow)
+app.command("dispatch", rich_help_panel="One flow now")(dispatch.dispatch)
 app.command("why", rich_help_panel="Look")(why.why)
 app.command("status", rich_help_panel="Look")(status.status)
 app.command("sql", rich_help_panel="Look")(sql.sql)

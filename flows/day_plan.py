@@ -11,7 +11,7 @@ import pandas as pd
 from flows.fingerprints import code_fingerprint, fingerprint_of
 from flows.model_files import read_models
 from flows.moments import shop_timezone
-from flows.scored_files import ScoredFiles
+from flows.scored_shards import ScoredShard, ScoredShards
 from flows.training_data import TrainingData, training_data
 from flows.wiring import Stores
 from models.explain import explain_items
@@ -47,7 +47,7 @@ def policy_params(stores: Stores) -> PolicyParams:
     )
 
 
-def plan_inputs(stores: Stores, version: str, files: ScoredFiles, plan_date: date, as_of: datetime) -> str:
+def plan_inputs(stores: Stores, version: str, files: ScoredShards, plan_date: date, as_of: datetime) -> str:
     """What the plan follows from: scores, policy, code, stops, and what else is planned for the users."""
     planned = _planned(stores, as_of, plan_date)
     return fingerprint_of(
@@ -61,15 +61,15 @@ def plan_inputs(stores: Stores, version: str, files: ScoredFiles, plan_date: dat
     )
 
 
-def make_plan(stores: Stores, version: str, files: ScoredFiles, plan_date: date, as_of: datetime) -> Plan:
-    """The day's plan with a reason beside every item."""
+def make_plan(stores: Stores, version: str, files: ScoredShard, plan_date: date, as_of: datetime) -> Plan:
+    """The day's plan of the shard's users with a reason beside every item."""
     data = training_data(as_of)
     timing = files.read_timing()
     gone = data.users["user_id"].isin(stores.stops.withdrawn_by_hand())
     plan = build_plan(
         files.read_candidates(),
         timing,
-        data.users.assign(push_consent=data.users["push_consent"] & ~gone),
+        files.own(data.users.assign(push_consent=data.users["push_consent"] & ~gone)),
         _context(stores, as_of, plan_date, data.items),
         policy_params(stores),
         plan_date,
@@ -142,14 +142,16 @@ def _planned(stores: Stores, as_of: datetime, plan_date: date) -> pd.DataFrame:
     return planned.rename(columns={"send_at": "sent_at"})[["user_id", "sent_at", "channel", "push_id"]]
 
 
-def _reasons(plan: Plan, files: ScoredFiles, ranker: Ranker, threads: int) -> pd.DataFrame:
+def _reasons(plan: Plan, files: ScoredShard, ranker: Ranker, threads: int) -> pd.DataFrame:
     """(push_id, item_id, reasons) of every pushed item, from the ranker's own contributions."""
     pushed = plan.items[["push_id", "item_id"]].merge(
         plan.pushes[["push_id", "user_id", "slot"]], on="push_id"
     )
     if pushed.empty:
         return pd.DataFrame({"push_id": [], "item_id": [], "reasons": []})
-    scored = files.read_columns(["user_id", "slot", "item_id", *ranker.features])
+    scored = files.read_columns(
+        ["user_id", "slot", "item_id", *ranker.features], plan.pushes["user_id"].unique().tolist()
+    )
     keys = ["user_id", "slot", "item_id"]
     scored = scored[scored["item_id"].isin(pushed["item_id"]) & scored["user_id"].isin(pushed["user_id"])]
     rows = pushed.merge(scored.astype(dict.fromkeys(keys, "object")), on=keys, how="left")

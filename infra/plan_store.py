@@ -26,8 +26,8 @@ from sqlalchemy import Select, Table, select
 
 from features.errors import KairosError, RefusedError
 from infra.database import Database
-from infra.plan_content import PlanContent, PlanFrames, canonical_content
-from infra.plan_partitions import await_readers, drop_partitions, has_partitions, load_partitions
+from infra.plan_content import PlanContent, PlanFrames, canonical_rows
+from infra.plan_partitions import PARENTS, await_readers, drop_partitions, has_partitions, load_partitions
 from infra.tables import (
     push_batch,
     push_plan,
@@ -96,10 +96,27 @@ class PlanStore:
             KairosError: A malformed plan; another planner at work on this date; a lost connection. The plan
                 that was live before stays live.
         """
+        return self.publish_content(
+            canonical_rows(plan, plan_date),
+            plan_date=plan_date,
+            as_of=as_of,
+            model_version=model_version,
+            policy_version=policy_version,
+        )
+
+    def publish_content(
+        self,
+        content: PlanContent,
+        *,
+        plan_date: date,
+        as_of: datetime,
+        model_version: str,
+        policy_version: str,
+    ) -> PublishedBatch:
+        """As `publish`, of rows in canonical form, which are read a bounded piece at a time."""
         if as_of.tzinfo is None:
             raise KairosError(f"as_of == {as_of}, must have a time zone; pass UTC.")
-        content = canonical_content(plan, plan_date)
-        batch_id = _batch_id(plan_date, as_of, model_version, policy_version, content.checksum)
+        batch_id = _batch_id(plan_date, as_of, model_version, policy_version, content.digest.checksum)
         with self._planning(plan_date) as session:
             live = _live_batch(session, plan_date)
             changed = live is None or live.batch_id != batch_id
@@ -249,7 +266,8 @@ class PlanStore:
             raise KairosError(
                 f"batch {batch_id} is still read while it is removed; end long transactions, run again."
             )
-        push, item, stopped = (table.rows for table in content.tables)
+        digest = content.digest
+        push, item, stopped = (digest.rows[table] for table in PARENTS)
         session.execute(
             "INSERT INTO kairos.push_batch (batch_id, plan_date, as_of, status, model_version, "
             "policy_version, rows, users, items, suppressions, checksum) "
@@ -257,10 +275,10 @@ class PlanStore:
             "ON CONFLICT (batch_id) DO UPDATE SET status = 'staged', dropped_at = NULL, created_at = now()",
             [
                 *(batch_id, plan_date, as_of, model_version, policy_version),
-                *(push, content.users, item, stopped, content.checksum),
+                *(push, digest.users, item, stopped, digest.checksum),
             ],
         )
-        load_partitions(session, content, batch_id, plan_date, model_version)
+        load_partitions(self._database, session, content, batch_id, plan_date, model_version)
 
     def _clean(self, session: psycopg.Connection, plan_date: date) -> None:
         """Nothing; removes the rows of batches that never went live, and of those beyond the kept ones.

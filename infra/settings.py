@@ -10,6 +10,7 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_serializer
@@ -239,6 +240,22 @@ class Settings(BaseSettings):
         0.5, ge=0, description="A plan larger than usual by more than this share stops and asks."
     )
     kept_batches: int = Field(3, ge=1, le=100, description="Replaced plans kept per date for rollback.")
+    gateway: str | None = Field(
+        None,
+        description="Who sends the pushes: https://HOST/PATH, or file:PATH.",
+        repr=False,
+    )
+    gateway_secret: SecretStr | None = Field(None, description="Signs what goes to a web gateway.")
+    dispatch_per_second: float = Field(
+        100.0, gt=0, description="Pushes handed to the gateway a second, by all dispatchers together."
+    )
+    dispatch_lease_seconds: float = Field(
+        60.0, ge=1, description="After so long a dispatcher's pushes are taken over: it was killed."
+    )
+    dispatch_attempts: int = Field(6, ge=1, description="Attempts before a push counts as failed.")
+    users_per_shard: int = Field(
+        5_000, ge=1, description="Users scored and planned at a time; bounds memory, changes no plan."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -257,6 +274,10 @@ class Settings(BaseSettings):
     @field_serializer("source")
     def _masked_source(self, source: str) -> str:
         return _shown("source", source)
+
+    @field_serializer("gateway")
+    def _masked_gateway(self, gateway: str | None) -> str:
+        return _shown("gateway", gateway)
 
     @property
     def zones_by_place(self) -> dict[str, str]:
@@ -362,6 +383,10 @@ def _shown(name: str, value: Any) -> str:
         return ""
     if isinstance(value, SecretStr):
         return MASK
+    if name == "gateway" and "://" in str(value):
+        # Its path or query may be a token.
+        where = urlsplit(str(value))
+        return f"{where.scheme}://{where.hostname}/{MASK}"
     if name == "source" and "://" in str(value):
         # `sql:URL` may carry a password as well.
         return f"{str(value).partition('://')[0]}://{MASK}"

@@ -7,6 +7,7 @@ of its week's Monday on).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -264,6 +265,19 @@ def _favourites(user: Ints, value: Ints, weight: NDArray[np.float64], n_users: i
     return found
 
 
+def fit_instant(timezones: Collection[str], plan_date: date, as_of: datetime) -> int:
+    """UTC seconds at which the knowledge of the day's retrievers ends: where its week begins first.
+
+    Examples:
+        >>> from datetime import UTC
+        >>> fit_instant(["UTC", "Asia/Tokyo"], date(1970, 1, 8), datetime(1970, 1, 8, tzinfo=UTC))
+        313200
+    """
+    monday = plan_date - timedelta(days=plan_date.weekday())
+    known_until = int(as_of.timestamp())
+    return min([known_until, *(int(local_midnight(monday, str(name)).timestamp()) for name in timezones)])
+
+
 def scoring_queries(opportunities: pd.DataFrame, plan_date: date, as_of: datetime) -> pd.DataFrame:
     """Queries for a day that has not happened, one row per row of `opportunities`, in their order.
 
@@ -283,10 +297,8 @@ def scoring_queries(opportunities: pd.DataFrame, plan_date: date, as_of: datetim
     if unknown:
         raise UsageError(f"daypart == {min(unknown)!r}, must be one of {', '.join(DAYPARTS)}.")
     known_until = int(as_of.timestamp())
-    monday = plan_date - timedelta(days=plan_date.weekday())
     zones = {str(name) for name in opportunities["timezone"].unique()}
     midnights = {name: int(local_midnight(plan_date, name).timestamp()) for name in zones}
-    week_start = min((int(local_midnight(monday, name).timestamp()) for name in zones), default=known_until)
     n = len(opportunities)
     return pd.DataFrame(
         {
@@ -299,7 +311,7 @@ def scoring_queries(opportunities: pd.DataFrame, plan_date: date, as_of: datetim
             "cutoff_epoch_seconds": np.minimum(
                 opportunities["timezone"].map(midnights).to_numpy(dtype=np.int64), known_until
             ),
-            "fit_epoch_seconds": np.full(n, min(week_start, known_until), dtype=np.int64),
+            "fit_epoch_seconds": np.full(n, fit_instant(zones, plan_date, as_of), dtype=np.int64),
             "split": np.full(n, "score", dtype=object),
             "n_items": np.zeros(n, dtype=np.int64),
         },

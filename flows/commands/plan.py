@@ -1,25 +1,34 @@
-"""`kairos plan`: the published plan; one command back, and a yes to an unusually large one."""
+"""`kairos plan`: the published plan; one command back, a yes to an unusually large one, or out as a file."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The published plan: roll back, approve a large one.", no_args_is_help=True)
+app = typer.Typer(help="The published plan: roll back, approve a large one, export.", no_args_is_help=True)
+
+PlanDate = Annotated[
+    str | None, typer.Option("--date", metavar="DATE", help="Plan date. Default: the newest plan.")
+]
+
+
+class Format(StrEnum):
+    """What an export may be."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
 
 
 @app.callback()
 def plan() -> None:
-    """The published plan: roll back, approve a large one."""
+    """The published plan: roll back, approve a large one, export."""
 
 
 @app.command()
-def rollback(
-    day: Annotated[
-        str | None, typer.Option("--date", metavar="DATE", help="Plan date. Default: the newest plan.")
-    ] = None,
-) -> None:
+def rollback(day: PlanDate = None) -> None:
     """Bring back the plan that was live before the present one; refused (exit 3) when there is none."""
     from flows.commands.output import console
     from flows.moments import parse_date
@@ -49,3 +58,32 @@ def approve(
     console().print(
         f"approved by {approval.who}: up to {pushes:,} pushes for {day}; kairos score publishes them."
     )
+
+
+@app.command()
+def export(
+    kind: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
+    day: PlanDate = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Default: KAIROS_HOME/exports/plan-DATE.")
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option("--timezone", metavar="ZONE", help="The account's IANA zone. Default: the shop's."),
+    ] = None,
+) -> None:
+    """Write the live plan for a platform that sends by itself: user, push, item and when; no holdout."""
+    from features.calendar import zone_named
+    from flows.commands.output import console
+    from flows.moments import parse_date, shop_timezone
+    from flows.plan_export import export_plan
+    from flows.plans import newest_plan_date
+    from flows.wiring import open_stores
+
+    plan_date = None if day is None else parse_date(day, "--date")
+    if timezone is not None:
+        zone_named(timezone)
+    stores = open_stores()
+    account = timezone or shop_timezone(stores.settings)
+    path, rows = export_plan(stores, plan_date or newest_plan_date(stores), account, kind.value, out)
+    console().print(f"{path}: {rows:,} pushes")
