@@ -37,9 +37,9 @@ class CompiledParams:
         sample_share: Share of later rows that is compared.
     """
 
-    compile_seconds: float = 1.0
-    compile_seconds_per_tree: float = 0.003
-    saved_microseconds_per_tree: float = 0.03
+    compile_seconds: float = 0.4
+    compile_seconds_per_tree: float = 0.001
+    saved_microseconds_per_tree: float = 0.1
     tolerance: float = 1e-9
     sample_rows: int = 2_000
     sample_share: float = 0.001

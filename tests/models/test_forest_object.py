@@ -112,6 +112,12 @@ def test_it_gives_the_same_bits_as_lightgbm(name: str) -> None:
         assert np.array_equal(forest.predict(rows), native([text], rows))
 
 
+def test_many_thresholds_are_more_than_a_byte_can_rank() -> None:
+    trees = parsed_trees(grown(1, **FORESTS["many thresholds"]))
+    asked = [tree.threshold[tree.feature == 0] for tree in trees]
+    assert len(np.unique(np.concatenate(asked))) > 254
+
+
 def test_several_boosters_give_their_mean_by_rows_by_columns_and_by_threads() -> None:
     texts = [grown(seed, trees=12) for seed in (1, 2, 3)]
     forest = load_forest(compile_forest(texts, COLUMNS, np.float32))
