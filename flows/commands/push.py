@@ -57,7 +57,8 @@ def resume(why: Why, scope: Scope = "all") -> None:
     stores.stops.resume(kind, target, who_am_i(), why)
     _mirror_items(stores)
     left = ", ".join(on.name for on in stores.stops.active()) or "nothing"
-    console().print(f"resumed: {scope}; still stopped: {left}", markup=False)
+    words = f"resumed: {scope}; still stopped: {left}; what was planned meanwhile kairos score plans anew"
+    console().print(words, markup=False)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from models.send_time import REACH_HOURS, chance_between
 Doubles = NDArray[np.float64]
 
 _KIND = ["slot", "timezone", "quiet_start", "quiet_end", "min_window_minutes"]
+_NEAR_COST, _NEVER = 2.0, -3.0  # a chance lies in 0..1: rather far than likely, rather near than never
 _DIGITS = 12  # of a chance: what is equal but for the last bits must not decide
 
 
@@ -31,7 +32,8 @@ def slot_facts(
     """`slots` with its user's facts, when to send, and how that lies to the user's other pushes.
 
     A push goes at the instant from which most sessions are expected within reach, among those from `as_of`
-    on that are not quiet; the earlier of two equal ones, and the first of all where nothing is expected.
+    on that are not quiet and, where there is one, not too near to another push; the earlier of two equal
+    ones, and the first of all where nothing is expected.
 
     Args:
         slots: (user_code, slot, ...); `user_code` is a row number of `users`.
@@ -69,9 +71,10 @@ def slot_facts(
         ahead, allowed = options.send >= now, ~np.isnan(options.expires)
         possible = allowed & ahead
         if possible.any():
-            best = np.where(possible, chance, -1.0).argmax(axis=1)
+            near = _too_near(user[rows], options.send, sent, params)
+            best = np.where(possible, chance - _NEAR_COST * near, _NEVER).argmax(axis=1)
             times[rows, 2] = chance[np.arange(len(rows)), best]
-            quiet[rows] = ~allowed[np.where(ahead, chance, -1.0).argmax(axis=1)]
+            quiet[rows] = ~allowed[np.where(ahead, chance, _NEVER).argmax(axis=1)]
         elif allowed.any():
             best = np.full(len(rows), np.flatnonzero(allowed)[-1])
         else:
@@ -84,3 +87,14 @@ def slot_facts(
     facts["hours_to_nearest_push"] = hours_to_nearest(user, times[:, 0], sent)
     facts["recent_pushes"] = recent_pushes(user, times[:, 0], sent, params.fatigue_half_life_days)
     return facts
+
+
+def _too_near(
+    users: NDArray[np.int64], instants: NDArray[np.int64], sent: NDArray[np.int64], params: PolicyParams
+) -> NDArray[np.bool_]:
+    """Whether each of `instants` lies within the least gap of a push to each user, users x instants."""
+    if len(sent) == 0:
+        return np.zeros((len(users), len(instants)), dtype=bool)
+    of_user, at = np.repeat(users, len(instants)), np.tile(instants.astype(np.float64), len(users))
+    near = hours_to_nearest(of_user, at, sent) < params.min_gap_hours  # nan without any: far
+    return np.asarray(near.reshape(len(users), len(instants)), dtype=bool)

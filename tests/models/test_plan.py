@@ -203,7 +203,7 @@ def test_a_push_expires_when_quiet_hours_begin():
 
 def test_gap_counts_pushes_but_not_mail():
     scored = scored_frame(slots=("morning",))
-    sent = pd.Timestamp("2017-12-04T02:00Z")  # 11 hours before 08:00 local
+    sent = pd.Timestamp("2017-12-04T03:31Z")  # 22:31 the evening before: the morning ends too soon
     context = context_for(scored, pushes=[("u1", sent, "push")])
     assert rules_of(plan_of(scored, context=context)) == {"min_gap"}
     mail = context_for(scored, pushes=[("u1", sent, "mail")])
@@ -244,6 +244,13 @@ def test_the_week_counts_every_campaign_but_mail():
     longer = [(user, sent - pd.Timedelta(days=3), channel) for user, sent, channel in week]
     plan = plan_of(scored, context=context_for(scored, pushes=longer), params=params)
     assert len(plan.pushes) == 1, "the oldest lies eight local days back"
+
+
+def test_a_push_goes_later_in_its_slot_where_that_keeps_the_gap():
+    scored = scored_frame(slots=("morning",))
+    sent = pd.Timestamp("2017-12-04T01:30Z")  # 20:30 the evening before: 08:30 keeps twelve hours
+    plan = plan_of(scored, context=context_for(scored, pushes=[("u1", sent, "push")]))
+    assert plan.pushes["send_at"].tolist() == [pd.Timestamp("2017-12-04T13:30Z")]
 
 
 def hours_of(users=("u1",), **weights: float) -> pd.DataFrame:
@@ -492,7 +499,11 @@ def markets(draw):
         max_per_category=draw(st.integers(1, 3)),
         max_items=draw(st.integers(1, 5)),
         min_gap_hours=draw(st.sampled_from([0.0, 4.0, 12.0])),
+        max_per_week=draw(st.integers(1, 3)),
         min_expected_value=draw(st.sampled_from([0.0, 0.05])),
+        fatigue_cost=draw(st.sampled_from([0.0, 0.05])),
+        exploration_share=draw(st.sampled_from([0.0, 0.5])),
+        quiet_action=draw(st.sampled_from(["defer", "drop"])),
     )
     return (
         scored,
@@ -507,7 +518,9 @@ def markets(draw):
 @given(markets())
 def test_policy_holds_for_any_market(market):
     scored, timing, users, context, params = market
-    plan = build_plan(scored, timing, users, context, params, PLAN_DATE, "m1")
+    hours = pd.DataFrame(np.random.default_rng(1).dirichlet(np.ones(24), len(users)), index=users["user_id"])
+    hours = hours + 1e-9 if len(scored) % 2 else None
+    plan = build_plan(scored, timing, users, context, params, PLAN_DATE, "m1", hours)
     pushes, people = plan.pushes, users.set_index("user_id")
 
     pushed, told = set(pushes["user_id"]), set(plan.suppressions["user_id"])
@@ -516,6 +529,8 @@ def test_policy_holds_for_any_market(market):
     cap = people["max_per_day"].fillna(1).clip(0, params.max_per_day)
     assert (pushes.groupby("user_id").size() <= cap.reindex(sorted(pushed))).all()
     assert (pushes["expected_value"] > params.min_expected_value).all()
+    assert pushes["propensity"].between(0, 1, inclusive="right").all()
+    assert pushes["propensity"].eq(1.0).all() or params.exploration_share > 0
     assert pushes["push_id"].is_unique and (pushes["send_at"] < pushes["expires_at"]).all()
 
     for push in pushes.itertuples():
