@@ -34,7 +34,7 @@ def rows(seed: int, queries: int) -> RankingSet:
 @pytest.fixture(scope="module")
 def ranker() -> Ranker:
     params = RankerParams(
-        learning_rate=0.2, leaves=7, min_rows_per_leaf=10, max_trees=5, patience_trees=5, threads=1
+        learning_rate=0.2, leaves=7, min_rows_per_leaf=10, max_trees=5, patience_trees=5, refits=0, threads=1
     )
     return fit_ranker(rows(1, 100), rows(2, 50), params)
 
@@ -101,7 +101,9 @@ def test_code_of_another_model_or_machine_is_not_used(
     tmp_path: Path, ranker: Ranker, compilations: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled_ranker(tmp_path, ranker, MANY, 1)
-    other = fit_ranker(rows(5, 100), rows(6, 50), RankerParams(max_trees=3, patience_trees=3, threads=1))
+    other = fit_ranker(
+        rows(5, 100), rows(6, 50), RankerParams(max_trees=3, patience_trees=3, refits=0, threads=1)
+    )
     assert not compiled_ranker(tmp_path, other, 1, 1).outcome.is_compiled
     monkeypatch.setattr(forest_object, "_processor", lambda: ("another-cpu", "+none"))
     assert not compiled_ranker(tmp_path, ranker, 1, 1).outcome.is_compiled
