@@ -62,8 +62,8 @@ CREATE TABLE kairos.size_approval (
 CREATE INDEX size_approval_date ON kairos.size_approval (plan_date);
 """
 
-# Each question is a NOT EXISTS of its own: the first is asked once a query, the others become hashed joins
-# with next to nothing, or one index look-up where a reader asks for one user.
+# The switches are read once a query. Items and consent are a NOT EXISTS of their own: one index look-up where
+# a reader asks for one user, a hashed join where it reads on.
 VIEWS = """
 CREATE VIEW kairos.push_plan_published AS
 SELECT plan.*
@@ -77,10 +77,10 @@ FROM kairos.push_plan AS plan
 JOIN kairos.push_batch AS batch ON batch.batch_id = plan.batch_id
 WHERE batch.status = 'live'
   AND NOT EXISTS (SELECT FROM kairos.kill_switch AS s WHERE s.scope = 'all' AND s.lifted_at IS NULL)
-  AND NOT EXISTS (SELECT FROM kairos.kill_switch AS s
-                  WHERE s.scope = 'channel' AND s.target = plan.channel AND s.lifted_at IS NULL)
-  AND NOT EXISTS (SELECT FROM kairos.kill_switch AS s
-                  WHERE s.scope = 'campaign' AND s.target = plan.experiment AND s.lifted_at IS NULL)
+  AND plan.channel <> ALL (ARRAY(SELECT s.target FROM kairos.kill_switch AS s
+                                 WHERE s.scope = 'channel' AND s.lifted_at IS NULL))
+  AND coalesce(plan.experiment, '') <> ALL (ARRAY(SELECT s.target FROM kairos.kill_switch AS s
+                                                  WHERE s.scope = 'campaign' AND s.lifted_at IS NULL))
   AND NOT EXISTS (SELECT FROM kairos.item_stop AS i WHERE i.item_id = plan.item_id)
   AND NOT EXISTS (SELECT FROM kairos.consent_withdrawal AS w
                   WHERE w.user_id = plan.user_id AND w.lifted_at IS NULL);
