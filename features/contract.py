@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -14,8 +15,10 @@ import pyarrow.compute as pc
 
 from features.contract_values import DTYPES, EXPECTED, TEXT, Kind, as_text, fits, read_values
 from features.errors import ContractError
+from features.places import BY_PLACE, zones_of
 from features.scenes import UNKNOWN
 
+ZONE_SOURCE = "timezone_source"  # who told the zone of a user, `features.places.ZONE_SOURCES`
 SET_ASIDE = "_set_aside"  # a column in which a source gives its own reason not to trust a row
 _FEWEST_FOR_THROUGHOUT = 2  # one bad value is a bad row; a column of nothing else is a bad file
 
@@ -137,7 +140,14 @@ class Contract:
                     )
                 )
 
-    def split(self, frame: pd.DataFrame, *, now: datetime, default_timezone: str = "UTC") -> Split:
+    def split(
+        self,
+        frame: pd.DataFrame,
+        *,
+        now: datetime,
+        default_timezone: str = "UTC",
+        zones_by_place: Mapping[str, str] = MappingProxyType({}),
+    ) -> Split:
         """The rows that keep the contract, and the others each with the first reason why not.
 
         A source may set rows aside itself, by a reason in the column `SET_ASIDE`.
@@ -147,6 +157,7 @@ class Contract:
         Args:
             now: Later events are from the future; timezone-aware.
             default_timezone: Stands in for a user's missing zone.
+            zones_by_place: Stands in before it, by the user's region or ISO country.
 
         Raises:
             ContractError: The whole file is wrong: `check_file`, or a column without one readable value.
@@ -166,12 +177,19 @@ class Contract:
                 if unreadable.any():
                     self._check_throughout(column, raw[column.name], values, unreadable)
                     reasons[unreadable & reasons.isna()] = f"{column.name} not readable"
-            fill = default_timezone if column.name == "timezone" else column.fill
-            if fill is not None:
+            if column.fill is not None:
                 missing = typed[column.name].isna()
                 if column.name in raw and missing.any():
                     filled[column.name] = int(missing.sum())
-                typed[column.name] = typed[column.name].fillna(fill).astype(_dtype(column))
+                if column.name != "timezone":
+                    typed[column.name] = typed[column.name].fillna(column.fill).astype(_dtype(column))
+        if ZONE_SOURCE in typed:
+            zone, source = zones_of(
+                typed["timezone"], typed["locale"], typed["region"], zones_by_place, default_timezone
+            )
+            typed["timezone"], typed[ZONE_SOURCE] = zone.astype(TEXT), source.astype(TEXT)
+            if (placed := int((source == BY_PLACE).sum())) > 0:
+                filled[ZONE_SOURCE] = placed
         rows = pd.DataFrame(typed, index=raw.index)
         reasons = reasons.fillna(self._broken(rows, now)) if len(rows) else reasons
         repeats = self._mark_duplicates(rows, reasons)
@@ -197,7 +215,10 @@ class Contract:
             if column.name == "push_consent":
                 lines.append(f"users.push_consent: {count} of {rows} users gave none, they get no push")
             elif column.name == "timezone":
-                lines.append(f"users.timezone: {count} of {rows} users have none, the default zone is used")
+                placed = filled.get(ZONE_SOURCE, 0)
+                how = f"{placed} get their region's or country's, the others the default zone"
+                how = how if placed else "the default zone is used"
+                lines.append(f"users.timezone: {count} of {rows} users have none, {how}")
             elif column.name in absent:
                 assumed = str(column.fill).lower() if column.fill is not None else UNKNOWN
                 plain.append(column.name if assumed == UNKNOWN else f"{column.name} (taken as {assumed})")

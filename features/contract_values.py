@@ -21,7 +21,7 @@ EXPECTED: dict[Kind, str] = {
     "time": "a UTC timestamp or ISO 8601 text",
     "number": "a number",
     "flag": "true or false",
-    "clock": "a local time of day, HH:MM",
+    "clock": "a local time of day, HH:MM up to 24:00",
 }
 DTYPES: dict[Kind, Any] = {
     "id": TEXT,
@@ -154,7 +154,8 @@ def _clocks(values: pd.Series) -> pd.Series:
     parts = as_text(values).str.strip().str.extract(r"^(\d{1,2}):([0-5]\d)(?::[0-5]\d(?:\.\d+)?)?$")
     hours = pd.to_numeric(parts[0], errors="coerce")
     clock = parts[0].str.zfill(2) + ":" + parts[1]
-    return clock.where(hours.le(23).fillna(False).astype(bool)).astype(TEXT)
+    valid = hours.le(23).fillna(False).astype(bool) | clock.eq("24:00").fillna(False).astype(bool)
+    return clock.where(valid).astype(TEXT)
 
 
 _READERS: dict[Kind, Callable[[pd.Series], pd.Series]] = {

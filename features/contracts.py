@@ -15,7 +15,7 @@ from datetime import datetime
 import pandas as pd
 
 from features.calendar import known_timezones
-from features.contract import Contract, ContractColumn, Rule
+from features.contract import ZONE_SOURCE, Contract, ContractColumn, Rule
 from features.scenes import SCENE_PARTS, UNKNOWN
 
 EVENT_TYPES: tuple[str, ...] = (
@@ -44,7 +44,9 @@ def _half_quiet(frame: pd.DataFrame, now: datetime) -> pd.Series:
 
 
 _SCENE = tuple(
-    ContractColumn(part, "id" if part == "store_id" else "text", fill=UNKNOWN) for part in SCENE_PARTS
+    # Few shops tell the weather: that they do not is worth no word.
+    ContractColumn(part, "id" if part == "store_id" else "text", fill=UNKNOWN, expected=part != "weather")
+    for part in SCENE_PARTS
 )
 
 EVENTS = Contract(
@@ -88,6 +90,7 @@ USERS = Contract(
         ContractColumn("quiet_end", "clock"),
         ContractColumn("max_per_day", "number"),
         ContractColumn("segment", fill=UNKNOWN),
+        ContractColumn(ZONE_SOURCE, expected=False),  # filled in at ingest, whatever the source says
     ),
     (
         Rule("unknown timezone", "timezone", lambda f, now: ~f["timezone"].isin(known_timezones())),

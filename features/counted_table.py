@@ -6,7 +6,7 @@ from datetime import datetime
 
 from duckdb import DuckDBPyRelation
 
-from features.counters import GRID_SECONDS, Counts, count_changes
+from features.counters import GRID_SECONDS, Counts, Measure, count_changes
 from features.table import FeatureColumn, FeatureTable, Source
 
 
@@ -24,6 +24,7 @@ def counted_table(
     totals: tuple[str, ...] = (),
     where: str = "TRUE",
     grid_seconds: int = GRID_SECONDS,
+    measure: Measure = "gain",
     online: bool = True,
     max_age_hours: float | None = None,
 ) -> FeatureTable:
@@ -42,6 +43,7 @@ def counted_table(
         windows_hours: One count over the last so many hours each.
         totals: Of weight, quantity and amount: those to sum.
         where: SQL condition on the relation, written by us; a scene part leaves out 'unknown'.
+        measure: Sum the lines' quantity or amount instead of counting sessions.
         grid_seconds: Instants at which rows may begin are whole multiples of this.
         online: Whether the newest row per key is kept in the online store.
         max_age_hours: See `FeatureTable`.
@@ -56,6 +58,7 @@ def counted_table(
         totals=totals,
         where=where,
         grid_seconds=grid_seconds,
+        measure=measure,
     )
 
     def build(relation: DuckDBPyRelation, as_of: datetime) -> DuckDBPyRelation:
@@ -79,7 +82,9 @@ def _columns(counts: Counts, of: str) -> tuple[FeatureColumn, ...]:
     def column(name: str, meaning: str, unit: str, window: str, null: str = "never seen") -> FeatureColumn:
         return FeatureColumn(f"{prefix}_{name}", "float", meaning, null, unit, window)
 
-    columns = [column("sessions", f"{of}, in purchase equivalents", "sessions", "all time")]
+    unit = counts.running
+    worth = ", in purchase equivalents" if counts.measure == "gain" else ""
+    columns = [column(unit, f"{of}{worth}", unit, "all time")]
     if counts.visits:
         columns += [
             column("visits", f"{of} that began, each counting one", "sessions", "all time"),
@@ -100,14 +105,14 @@ def _columns(counts: Counts, of: str) -> tuple[FeatureColumn, ...]:
     elif counts.half_lives_days:
         columns.append(column("last_epoch_seconds", f"last of {of}", "UTC seconds", "all time"))
     columns += [
-        column(f"decayed_{days}d", f"{of}, as of the last one", "sessions", f"half-life {days} days")
+        column(f"decayed_{days}d", f"{of}, as of the last one", unit, f"half-life {days} days")
         for days in counts.half_lives_days
     ]
     columns += [
-        column(f"last_{hours}h", f"{of} in the last {hours} hours", "sessions", f"{hours} hours")
+        column(f"last_{hours}h", f"{of} in the last {hours} hours", unit, f"{hours} hours")
         for hours in counts.windows_hours
     ]
     columns += [column(total, f"sum of {total} over {of}", total, "all time") for total in counts.totals]
     if counts.windows_hours:
-        columns.append(column("gained", f"{of} new with this row, what later leaves", "sessions", "one row"))
+        columns.append(column("gained", f"{of} new with this row, what later leaves", unit, "one row"))
     return tuple(columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from duckdb import DuckDBPyRelation
 
@@ -14,6 +15,8 @@ GRID_SECONDS = 900
 """Every local midnight of every zone since 1972 is a whole multiple of it."""
 UNITS = 10_000
 """Sums are kept in whole ten-thousandths: they add up to the same bits in any order, doubles do not."""
+
+Measure = Literal["gain", "quantity", "amount"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Counts:
         half_lives_days: One exponentially decayed count each.
         windows_hours: One count over the last so many hours each; whole multiples of the grid.
         totals: Of weight, quantity and amount: those to sum since the beginning.
+        measure: What is counted, decayed and summed over windows: 'gain', a session's worth, or the lines'
+            'quantity' or 'amount'. It gives the running column its name, 'sessions' for gain.
         where: SQL condition on the lines, written by us, never by a user.
         grid_seconds: Rows begin at whole multiples of it; a multiple of GRID_SECONDS.
     """
@@ -41,6 +46,7 @@ class Counts:
     totals: tuple[str, ...] = ()
     where: str = "TRUE"
     grid_seconds: int = GRID_SECONDS
+    measure: Measure = "gain"
 
     def __post_init__(self) -> None:
         if self.grid_seconds <= 0 or self.grid_seconds % GRID_SECONDS:
@@ -51,6 +57,11 @@ class Counts:
             raise ValueError(f"windows_hours == {self.windows_hours}, must be multiples of the grid, > 0.")
 
     @property
+    def running(self) -> str:
+        """What the count since the beginning is called, after the prefix."""
+        return "sessions" if self.measure == "gain" else self.measure
+
+    @property
     def keeps_last(self) -> bool:
         """Whether rows say when the key's last event was: recency asks for it, and decays need it."""
         return self.recency or bool(self.half_lives_days)
@@ -58,7 +69,7 @@ class Counts:
     @property
     def columns(self) -> tuple[str, ...]:
         """Result columns after keys and event_timestamp."""
-        names = ["sessions"]
+        names = [self.running]
         if self.visits:
             names += ["visits", "began_epoch_seconds", "previous_epoch_seconds"]
         if self.recency:
@@ -163,7 +174,7 @@ class _Sql:
         grid, totals = self.counts.grid_seconds, self.counts.totals
         step = "bucket" if grid == GRID_SECONDS else f"bucket * {GRID_SECONDS} // {grid}"
         begin = f"AND bucket >= {self.since // GRID_SECONDS}" if self.since is not None else ""
-        wanted = ["sum(gain)::BIGINT AS gain"]
+        wanted = [f"sum({self.counts.measure})::BIGINT AS gain"]
         if self.counts.recency:
             wanted.append("min(first_at) AS first_at")
         if self.counts.visits:
@@ -235,7 +246,7 @@ class _Sql:
         if state is None:
             return steps
         stored = {
-            "gain": f"round({prefix}_sessions * {UNITS})::BIGINT",
+            "gain": f"round({prefix}_{counts.running} * {UNITS})::BIGINT",
             "first_at": f"{prefix}_first_epoch_seconds::BIGINT",
             "opened": f"{prefix}_began_epoch_seconds::BIGINT",
             "begun": f"{prefix}_visits::BIGINT",
@@ -269,7 +280,7 @@ class _Sql:
 
     def _running(self) -> str:
         counts, prefix = self.counts, self.counts.prefix
-        columns = [f"sum(gain) OVER past / {UNITS}.0 AS {prefix}_sessions"]
+        columns = [f"sum(gain) OVER past / {UNITS}.0 AS {prefix}_{counts.running}"]
         if counts.visits:
             columns.append(f"(sum(begun) OVER past)::DOUBLE AS {prefix}_visits")
             begins = {

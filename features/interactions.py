@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
+from features.scenes import SCENE_PARTS
+
 
 @dataclass(frozen=True)
 class EventWeights:
@@ -34,8 +36,8 @@ def build_interactions(
 
     Returns:
         (user_id, item_id, category, available, event_type, weight, event_ts, epoch_seconds, timezone,
-        local_midnight_epoch_seconds, local_day, local_weekday, weekday, daypart, store_id, region,
-        device, network, channel, session_id, quantity, amount), and split where events have it. `local_day`
+        local_midnight_epoch_seconds, local_day, local_weekday, weekday, daypart, *SCENE_PARTS, session_id,
+        quantity, amount), and split where events have it. `local_day`
         counts days since 1970-01-01, `local_weekday` is 0 on Monday and `weekday` the same as a string, a
         join key.
     """
@@ -85,7 +87,7 @@ def build_interactions(
                     WHEN hour(local_ts) < 17 THEN 'afternoon'
                     WHEN hour(local_ts) < 21 THEN 'evening'
                     ELSE 'late' END AS daypart,
-               store_id, region, device, network, channel,
+               {", ".join(SCENE_PARTS)},
                coalesce(session_id, user_id || '@' || CAST(CAST(local_ts AS DATE) AS VARCHAR)) AS session_id,
                coalesce(quantity, 1) AS quantity,
                coalesce(amount, 0) AS amount{split}

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-SCENE_PARTS: tuple[str, ...] = ("device", "network", "region", "store_id", "channel")
+SCENE_PARTS: tuple[str, ...] = ("device", "network", "region", "store_id", "channel", "weather")
 UNKNOWN = "unknown"
+PASSING_PARTS = ("weather",)
+"""Parts that pass: those of a past session say nothing of a day to come, so nobody plans with them."""
 
 _ESCAPES = (("%", "%25"), ("|", "%7C"), ("=", "%3D"))
 

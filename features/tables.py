@@ -10,6 +10,7 @@ from functools import cache
 from features.item import CATEGORY_POPULARITY, ITEM_AT_REQUEST, ITEM_POPULARITY
 from features.market import DAYPART_ACTIVITY, MARKET_ACTIVITY, WEEKDAY_ACTIVITY
 from features.moment import MOMENT
+from features.price import PRICE, PRICE_TABLES
 from features.promotion import PROMOTION_TABLES
 from features.promotion_phase import PROMOTION_AT_REQUEST
 from features.push import PUSH_AT_REQUEST, PUSH_TABLES
@@ -29,6 +30,7 @@ FEATURE_TABLES: tuple[FeatureTable, ...] = (
     *TIME_TABLES,
     *SCENE_TABLES,
     *PUSH_TABLES,
+    *PRICE_TABLES,
     *PROMOTION_TABLES,
 )
 
@@ -41,6 +43,7 @@ ON_DEMAND: tuple[OnDemand, ...] = (
     PUSH_AT_REQUEST,
     ITEM_AT_REQUEST,
     TREND,
+    PRICE,
     ITEM_RHYTHM,
     ITEM_SCENE,
     REPEAT_AT_REQUEST,
@@ -53,7 +56,7 @@ def _columns_of(*views: OnDemand) -> tuple[str, ...]:
 
 
 RANKING = Service(
-    "ranking_v2",
+    "ranking_v3",
     (
         "user_sessions",
         "item_sessions",

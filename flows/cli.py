@@ -13,7 +13,21 @@ from types import FrameType
 import typer
 
 from features.errors import KairosError
-from flows.commands import check_data, demo, doctor, features, flow_runs, model, plan, sql, status, up, why
+from flows.commands import (
+    check_data,
+    demo,
+    dispatch,
+    doctor,
+    features,
+    flow_runs,
+    model,
+    plan,
+    push,
+    sql,
+    status,
+    up,
+    why,
+)
 from flows.process_environment import enter_quiet_environment
 
 INTERRUPTED = 130
@@ -30,6 +44,7 @@ app.command("demo", rich_help_panel="Start here")(demo.demo)
 app.command("up", rich_help_panel="Start here")(up.up)
 for flow in flow_runs.COMMANDS:
     app.command(flow.__name__, rich_help_panel="One flow now")(flow)
+app.command("dispatch", rich_help_panel="One flow now")(dispatch.dispatch)
 app.command("why", rich_help_panel="Look")(why.why)
 app.command("status", rich_help_panel="Look")(status.status)
 app.command("sql", rich_help_panel="Look")(sql.sql)
@@ -38,6 +53,7 @@ app.command("doctor", rich_help_panel="Look")(doctor.doctor)
 app.add_typer(features.app, name="features", rich_help_panel="Look")
 app.add_typer(model.app, name="model", rich_help_panel="Decide")
 app.add_typer(plan.app, name="plan", rich_help_panel="Decide")
+app.add_typer(push.app, name="push", rich_help_panel="Decide")
 
 
 @app.callback()

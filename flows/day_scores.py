@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -15,9 +15,10 @@ from flows.ranking_rows import ranking_rows, resolved
 from flows.timing_frame import with_timing_features
 from flows.training_data import TrainingData
 from infra.feature_store import KairosFeatureStore
+from models.compiled import Scorer
 from models.policy.open_slots import open_slots
 from models.policy.params import PolicyParams
-from models.queries import scoring_queries, usual_scenes
+from models.queries import fit_instant, scoring_queries, usual_scenes
 from models.ranker import Ranker
 from models.timing import TimingModel
 from models.timing_rows import with_last_scene
@@ -50,7 +51,9 @@ def score_day(
     slots_considered: int,
     policy: PolicyParams,
     threads: int,
+    scorer: Scorer | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
+    timezones: Collection[str] | None = None,
 ) -> DayScores:
     """The day's scores for `users`, as of `known_until` or the day's local midnight, whichever is earlier.
 
@@ -61,7 +64,10 @@ def score_day(
     Args:
         users: USERS rows of who may be reached.
         policy: Whose quiet hours count for users without their own.
+        scorer: Who scores the candidates; the ranker itself when None.
         advance: Told (queries done, queries in all).
+        timezones: Zones of everybody who is scored for the day, of whom `users` may be a part: what
+            retrievers may know ends where the week begins first. Those of `users` by default.
     """
     known = data.log.before(int(known_until.timestamp()))
     timing = _timing(features, data, timing_model, plan_date, known_until, users)
@@ -80,11 +86,13 @@ def score_day(
     ).sort_values(["user_id", "slot"], ignore_index=True)
     opportunities = resolved(opportunities, data.scenes)
     queries = scoring_queries(opportunities, plan_date, known_until)
+    if timezones is not None:
+        queries["fit_epoch_seconds"] = fit_instant(timezones, plan_date, known_until)
     parts = []
     for rows in ranking_rows(
         features, data, queries, None, advance=lambda done: advance(done, len(queries)), cut=ranker.cut
     ):
-        scores = ranker.score(rows.features, threads)
+        scores = (scorer or ranker).score(rows.features, threads)
         place = rows.query_id  # query ids of scoring queries are their positions
         item = pd.Categorical(rows.item_id)
         category = data.categories.reindex(item.categories)
@@ -100,6 +108,21 @@ def score_day(
         }
         parts.append(pd.concat([pd.DataFrame(keys), rows.features], axis=1))
     return DayScores(_stacked(parts), timing.sort_values(["user_id", "slot"], ignore_index=True))
+
+
+def no_scores() -> DayScores:
+    """The scores of nobody, with the columns that a plan reads."""
+    keys = ["user_id", "slot", *SCENE_PARTS, "item_id", "category"]
+    return DayScores(
+        pd.DataFrame(
+            {name: pd.Series(dtype="object") for name in keys}
+            | {name: pd.Series(dtype="float64") for name in ("score", "p_item", "price")}
+        ),
+        pd.DataFrame(
+            {name: pd.Series(dtype="object") for name in ("user_id", "slot", *SCENE_PARTS)}
+            | {"p_engage": pd.Series(dtype="float64")}
+        ),
+    )
 
 
 def _timing(

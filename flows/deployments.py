@@ -54,7 +54,11 @@ SCHEDULED_FLOWS = (
     ScheduledFlow("flows.monitor.monitor", "0 4 * * *", "every night at 04:00"),
 )
 
-UNSCHEDULED_FLOWS = (ScheduledFlow("flows.backfill.backfill", None, "when asked"),)
+UNSCHEDULED_FLOWS = (
+    ScheduledFlow("flows.backfill.backfill", None, "when asked"),
+    # Not on the pool's schedule, where a night's training would make pushes late: `kairos dispatch --watch`.
+    ScheduledFlow("flows.dispatch.dispatch", None, "when asked"),
+)
 DEPLOYED_FLOWS = (*SCHEDULED_FLOWS, *UNSCHEDULED_FLOWS)
 
 

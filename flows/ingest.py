@@ -9,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.progress import say, step
+from flows.push_stops import mirror_stops
 from flows.run_name import run_name
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_worth_retrying
 from flows.wiring import open_stores, sole_writer
@@ -62,8 +63,10 @@ def read_source() -> IngestSummary:
         stores.lake,
         now=datetime.now(UTC),
         max_quarantine_share=settings.max_quarantine_share,
+        zones_by_place=settings.zones_by_place,
         progress=lambda table, rows: say(f"{table}: {rows:,} rows"),
     )
+    mirror_stops(stores)
     last = summary.manifest.last_event
     if last is not None:
         advance_watermark(stores.database, "ingest", last, summary.manifest.fingerprint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -27,7 +27,6 @@ RULE_WORDS = {
 }
 _LEDGER_LINES = 8
 
-
 _WHEN = {"night": "at night", "midday": "at midday", "late": "late in the evening"}
 
 
@@ -36,10 +35,11 @@ class UserPlan:
     """One user's day.
 
     Attributes:
-        pushes: Live rows of `push_plan` for the user.
+        pushes: Rows of `push_plan` for the user, as published.
         items: Rows of `push_plan_item` behind them.
         suppressions: Rows of `suppression` for the user.
         titles: item_id -> title.
+        stopped: push_id -> why the gateway may not send it any more; empty when it may send all.
     """
 
     user_id: str
@@ -48,6 +48,7 @@ class UserPlan:
     items: pd.DataFrame
     suppressions: pd.DataFrame
     titles: Mapping[str, str]
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_in_words(plan: UserPlan, ledger_lines: int = _LEDGER_LINES) -> list[str]:
@@ -76,8 +77,10 @@ def _push_lines(plan: UserPlan, push: Mapping[Hashable, Any]) -> list[str]:
         f"  {sent:%H:%M} ({push['slot']}, {timezone}{store}): {first}",
         f"    why: {_reason_words(push['reasons'])}",
         f"    chance of engaging in this slot {push['p_engage']:.1%}, "
-        f"expected value {push['expected_value']:.3f}",
+        f"expected value {push['expected_value']:.3f}" + _chance_words(push["propensity"]),
     ]
+    if (why := plan.stopped.get(str(push["push_id"]))) is not None:
+        lines.insert(1, f"    NOT SENT ANY MORE: {why}")
     others = [plan.titles.get(item, item) for item in items["item_id"].astype(str) if item != push["item_id"]]
     return [*lines, f"    with it: {', '.join(others)}"] if others else lines
 
@@ -98,6 +101,11 @@ def _ledger_in_words(plan: UserPlan, limit: int) -> list[str]:
 def _reason_words(reasons: object) -> str:
     listed = reasons if isinstance(reasons, Sequence) and not isinstance(reasons, str) else ()
     return "; ".join(str(reason["words"]) for reason in listed) or "the best value of the day"
+
+
+def _chance_words(propensity: float) -> str:
+    """How likely the choice was, where chance had a say."""
+    return "" if propensity >= 1.0 else f"; one of several, chosen with probability {propensity:.1%}"
 
 
 def _store_words(scene: object) -> str:

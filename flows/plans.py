@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Hashable, Iterable, Mapping
 from datetime import date
+from typing import Any
 
 import pandas as pd
 
@@ -27,12 +28,38 @@ def newest_plan_date(stores: Stores) -> date:
 
 
 def read_user_plan(stores: Stores, user_id: str, plan_date: date) -> UserPlan:
-    """The user's pushes, their items and the suppressions of that day's live plan."""
-    pushes = stores.plans.read_live(plan_date, user_id)
+    """The user's pushes as published, their items, the suppressions, and what has stopped a push since."""
+    pushes = stores.plans.read_published(plan_date, user_id)
     items = stores.plans.read_items(plan_date, user_id)
     suppressions = stores.plans.read_suppressions(plan_date, user_id)
     named = pd.concat([pushes["item_id"], items["item_id"], suppressions["item_id"]]).dropna().unique()
-    return UserPlan(user_id, plan_date, pushes, items, suppressions, _titles(stores, named))
+    stopped = _stopped(stores, pushes, set(stores.plans.read_live(plan_date, user_id)["push_id"]))
+    return UserPlan(user_id, plan_date, pushes, items, suppressions, _titles(stores, named), stopped)
+
+
+def _stopped(stores: Stores, pushes: pd.DataFrame, live: Container[str]) -> dict[str, str]:
+    """Why each push that is live no more is not, by push_id."""
+    found = {}
+    for push in pushes.to_dict("records"):
+        if push["push_id"] in live:
+            continue
+        words = [
+            f"consent withdrawn {held.since:%Y-%m-%d %H:%M} UTC ({held.cause}, by {held.who}: {held.why})"
+            for held in stores.stops.withdrawals(str(push["user_id"]))
+        ]
+        words += [
+            f"{on.name} stopped {on.since:%Y-%m-%d %H:%M} UTC by {on.who}: {on.why}"
+            for on in stores.stops.active()
+            if on.scope == "all" or (on.scope, on.target) in _names_of(push)
+        ]
+        item = stores.stops.stopped_item(str(push["item_id"]))
+        words += [f"its item is stopped: {item}"] if item is not None else []
+        found[str(push["push_id"])] = "; ".join(words) or "stopped a moment ago"
+    return found
+
+
+def _names_of(push: Mapping[Hashable, Any]) -> tuple[tuple[str, Any], ...]:
+    return ("channel", push["channel"]), ("campaign", push["experiment"])
 
 
 def sample_user_plans(stores: Stores, plan_date: date) -> tuple[UserPlan, ...]:

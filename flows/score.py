@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError, UsageError
+from flows.blast_radius import require_usual_size
+from flows.compiled_files import compiled_ranker, concluded, expected_rows
 from flows.day_plan import make_plan, plan_inputs, policy_params
-from flows.day_scores import score_day
+from flows.day_scores import no_scores, score_day
 from flows.feature_versions import features_fingerprint
 from flows.fingerprints import code_fingerprint, fingerprint_of
 from flows.freshness import require_fresh
 from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_models
 from flows.moments import local_date, shop_timezone
-from flows.progress import step
+from flows.planned_shards import PlannedShards, planned_shards, remove_plans
+from flows.progress import advance, step
 from flows.run_name import run_name
-from flows.scored_files import ScoredFiles, scored_files
+from flows.scored_shards import ScoredShards, medians_fingerprint, scored_shards
 from flows.served_features import require_served_features
+from flows.shard_runs import run_shards
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_worth_retrying
 from flows.training_data import training_data
 from flows.training_plan import DECIDING_CODE, training_plan
 from flows.wiring import Stores, open_stores, sole_writer
+from infra.plan_content import canonical_rows
 from infra.plan_store import PublishedBatch
 from infra.watermarks import advance_watermark
 
@@ -57,7 +63,8 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
         ensure_features(stores, as_of)
         require_fresh(stores, as_of)
         score_candidates(champion, as_of, plan_date)
-        batch = publish_plan(champion, as_of, plan_date)
+        planned = plan_candidates(champion, as_of, plan_date)
+        batch = publish_plan(champion, as_of, plan_date, planned)
         advance_watermark(stores.database, "score", as_of, batch.checksum)
     return batch
 
@@ -79,67 +86,161 @@ def resolved_plan_date(stores: Stores, as_of: datetime, plan_date: date | None) 
     return plan_date
 
 
-def files_of(stores: Stores, version: str, as_of: datetime, plan_date: date) -> ScoredFiles:
+def files_of(stores: Stores, version: str, as_of: datetime, plan_date: date) -> ScoredShards:
     """Where the version's scores of this day lie, by everything they follow from."""
-    settings = stores.settings
+    settings, manifest = stores.settings, stores.lake.manifest()
     inputs = fingerprint_of(
         features_fingerprint(stores, as_of),
         code_fingerprint(*DECIDING_CODE),
         repr(training_plan(settings)),
     )
-    return scored_files(settings, version, plan_date, as_of, inputs[:8])
+    users = 0 if manifest is None else manifest.tables["users"].accepted
+    return scored_shards(settings, version, plan_date, as_of, inputs[:8], users)
 
 
-@task(name="score candidates", task_run_name="score candidates of {version}", cache_policy=NO_CACHE)
 def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
-    """Nothing; the version's scores of the day lie on disk."""
+    """Nothing; the version's scores of the day lie on disk. Shards that are there already stay."""
     stores = open_stores()
     files = files_of(stores, version, as_of, plan_date)
     with step("score") as current:
-        if files.exist:
+        missing = files.missing
+        if not missing:
             current.skip(f"unchanged: {files.rows:,} candidates for {plan_date}")
             return
-        data = training_data(as_of)
-        ranker, timing = read_models(stores.registry.version_dir(version))
-        consenting = data.users[data.users["push_consent"].eq(True)]
-        scores = score_day(
-            stores.features,
-            data,
-            ranker,
-            timing,
-            plan_date,
-            as_of,
-            users=consenting.reset_index(drop=True),
-            slots_considered=stores.settings.slots_considered,
-            policy=training_plan(stores.settings).reach,
-            threads=stores.settings.threads,
-            advance=current.advance,
+        run_shards(
+            "score",
+            score_shard,
+            missing,
+            len(files.shards),
+            stores.settings.dask_address,
+            current.advance,
+            version=version,
+            as_of=as_of,
+            plan_date=plan_date,
         )
-        files.write(scores)
-        current.say(f"{len(scores.candidates):,} candidates of {len(consenting):,} users for {plan_date}")
+        shards = f" in {len(files.shards)} shards" if len(files.shards) > 1 else ""
+        kept = f", {len(files.shards) - len(missing)} kept" if len(missing) < len(files.shards) else ""
+        current.say(f"{files.rows:,} candidates for {plan_date}{shards}{kept}")
+
+
+def score_shard(number: int, version: str, as_of: datetime, plan_date: date) -> None:
+    """Nothing; the shard's scores lie on disk."""
+    stores = open_stores()
+    files = files_of(stores, version, as_of, plan_date)
+    shard = files.shards[number]
+    data = training_data(as_of)
+    folder = stores.registry.version_dir(version)
+    ranker, timing = read_models(folder)
+    consenting = data.users[data.users["push_consent"].eq(True)]
+    users = shard.own(consenting)
+    if users.empty:
+        shard.write(no_scores())
+        return
+    # Whether compiling pays follows from the whole run; the shards after the first find it done.
+    queries = len(consenting) * stores.settings.slots_considered
+    scorer = compiled_ranker(folder, ranker, expected_rows(queries, ranker), stores.settings.threads)
+    scores = score_day(
+        stores.features,
+        data,
+        ranker,
+        timing,
+        plan_date,
+        as_of,
+        users=users,
+        slots_considered=stores.settings.slots_considered,
+        policy=training_plan(stores.settings).reach,
+        threads=stores.settings.threads,
+        advance=advance if len(files.shards) == 1 else lambda done, total: None,
+        timezones=sorted(consenting["timezone"].astype(str).unique()),
+        scorer=scorer,
+    )
+    shard.write(scores)
+    how = concluded(folder, scorer)
+    create_markdown_artifact(
+        f"Version `{version}`, {plan_date}: {how.words}.",
+        key="prediction",
+        description=f"How the scores for {plan_date} were predicted",
+    )
+
+
+def plan_candidates(version: str, as_of: datetime, plan_date: date) -> tuple[PlannedShards, str] | None:
+    """(the plan on disk, what it follows from); None when the live batch is that plan already."""
+    stores = open_stores()
+    files = files_of(stores, version, as_of, plan_date)
+    inputs = plan_inputs(stores, version, files, plan_date, as_of)
+    known, batch = files.read_plan(inputs), stores.plans.live_batch(plan_date)
+    if known is not None and batch is not None and batch.batch_id == known["batch_id"]:
+        return None
+    with step("plan") as current:
+        # What concerns all shards is known before the first is planned.
+        medians = files.medians()
+        folder = stores.settings.home / "planned" / version
+        follows = fingerprint_of(files.stem, inputs, medians_fingerprint(medians))
+        planned = planned_shards(folder, f"{plan_date.isoformat()}-{follows}", len(files.shards))
+        missing = planned.missing
+        run_shards(
+            "plan",
+            plan_shard,
+            missing,
+            len(files.shards),
+            stores.settings.dask_address,
+            current.advance,
+            version=version,
+            as_of=as_of,
+            plan_date=plan_date,
+            medians=medians,
+            planned=planned,
+        )
+        kept = len(files.shards) - len(missing)
+        words = f"{planned.digest.rows['push_plan']:,} pushes"
+        current.say(f"{words}, {kept} shards kept" if kept else words)
+    return planned, inputs
+
+
+def plan_shard(
+    number: int,
+    version: str,
+    as_of: datetime,
+    plan_date: date,
+    medians: pd.DataFrame,
+    planned: PlannedShards,
+) -> None:
+    """Nothing; the shard's part of the plan lies on disk, in canonical form."""
+    stores = open_stores()
+    shard = files_of(stores, version, as_of, plan_date).shards[number].priced(medians)
+    plan = make_plan(stores, version, shard, plan_date, as_of)
+    rows = canonical_rows(plan, plan_date, shard.buckets)
+    planned.shards[number].write(rows, plan.summary | {"prices_imputed": shard.prices_missing()})
 
 
 @task(
-    name="plan and publish",
-    task_run_name="plan and publish {plan_date}",
+    name="publish",
+    task_run_name="publish {plan_date}",
     retries=RETRIES,
     retry_delay_seconds=RETRY_DELAY_SECONDS,
     retry_condition_fn=is_worth_retrying,
     cache_policy=NO_CACHE,
 )
-def publish_plan(version: str, as_of: datetime, plan_date: date) -> PublishedBatch:
-    """The batch that is live for the day from now on."""
+def publish_plan(
+    version: str, as_of: datetime, plan_date: date, planned: tuple[PlannedShards, str] | None
+) -> PublishedBatch:
+    """The batch that is live for the day from now on.
+
+    Args:
+        planned: From `plan_candidates`.
+    """
     stores = open_stores()
-    with step("plan") as current:
-        files = files_of(stores, version, as_of, plan_date)
-        inputs = plan_inputs(stores, version, files, plan_date, as_of)
-        known = files.read_plan(inputs)
-        batch = stores.plans.live_batch(plan_date)
-        if known is not None and batch is not None and batch.batch_id == known["batch_id"]:
+    files = files_of(stores, version, as_of, plan_date)
+    with step("publish") as current:
+        if planned is None:
+            batch = stores.plans.live_batch(plan_date)
+            known = files.read_plan(plan_inputs(stores, version, files, plan_date, as_of))
+            assert batch is not None and known is not None
             summary = known["summary"]
         else:
-            plan = make_plan(stores, version, files, plan_date, as_of)
-            batch = stores.plans.publish(
+            plan, inputs = planned
+            require_usual_size(stores, plan_date, plan.digest.rows["push_plan"])
+            batch = stores.plans.publish_content(
                 plan,
                 plan_date=plan_date,
                 as_of=as_of,
@@ -148,6 +249,7 @@ def publish_plan(version: str, as_of: datetime, plan_date: date) -> PublishedBat
             )
             summary = plan.summary
             files.write_plan(inputs, batch.batch_id, summary)
+            remove_plans(stores.settings.home / "planned", plan_date)
         silent = summary["users_silent"]
         words = f"{batch.rows:,} pushes to {batch.users:,} users, {silent:,} hear nothing"
         current.say(words) if batch.changed else current.skip(f"unchanged: {words}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -51,9 +52,10 @@ class ScoredFiles:
         """(user_id, slot, p_engage, *SCENE_PARTS) of every user and slot."""
         return pd.read_parquet(self.timing)
 
-    def read_columns(self, columns: list[str]) -> pd.DataFrame:
-        """These columns of every candidate."""
-        return pd.read_parquet(self.candidates, columns=columns)
+    def read_columns(self, columns: list[str], users: Collection[str] | None = None) -> pd.DataFrame:
+        """These columns of every candidate, or of the candidates of `users`."""
+        kept = None if users is None else [("user_id", "in", list(users))]
+        return pd.read_parquet(self.candidates, columns=columns, filters=kept)
 
     def write_plan(self, inputs: str, batch_id: str, summary: dict[str, int]) -> None:
         """Nothing; which batch these scores became, and what that followed from."""

@@ -40,6 +40,7 @@ def read_state(stores: Stores) -> dict[str, Any]:
         "drift": _verdicts(stores.reports.latest_drift()),
         "quality": _verdicts(stores.reports.latest_quality()),
         "plans": _rows(stores, _PLANS),
+        "stops": [asdict(stop) for stop in stores.stops.active()],
         "alerts": _rows(stores, _ALERTS),
     }
 
@@ -66,6 +67,10 @@ def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
     for plan in state["plans"]:
         words = f"{plan['rows']:,} pushes to {plan['users']:,} users by {plan['model_version']}"
         rows.append((f"plan {plan['plan_date']}", words))
+    for stop in state["stops"]:
+        what = f"{stop['scope']} {stop['target']}".strip()
+        since = f"{stop['since']:%Y-%m-%d %H:%M} UTC"
+        rows.append(("pushes stopped", f"{what}, by {stop['who']} since {since}: {stop['why']}"))
     for flow in state["flows"]:
         rows.append((f"flow {flow['flow']}", f"processed up to {flow['value']:%Y-%m-%d %H:%M} UTC"))
     for alert in state["alerts"]:

@@ -27,7 +27,7 @@ from models.shop import Shop, shop_of
 
 INTERACTION_COLUMNS = (
     "user_id, item_id, category, event_type, epoch_seconds, local_day, local_weekday, "
-    "local_midnight_epoch_seconds, daypart, device, network, region, store_id, channel, session_id"
+    f"local_midnight_epoch_seconds, daypart, {', '.join(SCENE_PARTS)}, session_id, quantity, amount"
 )
 
 USERS_WITH_CONSENT = """

@@ -30,6 +30,10 @@ DECIDING_CODE = (
 """What a version's content follows from besides data and features: change it, and the version is another."""
 
 
+FEW_TARGETS = 10_000
+"""Below so many purchases of validation a ranker is fitted with care: a mix, of smaller trees."""
+
+
 @dataclass(frozen=True)
 class TrainingPlan:
     """Every choice behind a model version.
@@ -40,6 +44,7 @@ class TrainingPlan:
         search: How the ranker's parameters are searched for, starting from `ranker`.
         timing_user_days: User-days drawn for the timing model, by split.
         quiet_hours: Time zone, start and end for users without their own.
+        country_quiet: Country, start and end that hold before those.
         slots_considered: Likeliest slots ranked for each user, in the reference as in every plan.
         reference_users: Users whose scored candidates, a week before the cut-off, drift is measured against.
         cluster: Address of the Dask scheduler whose workers fit the ranker. A version's name tells whether
@@ -61,13 +66,19 @@ class TrainingPlan:
     reference_users: int = 250
     slots_considered: int = 2
     quiet_hours: tuple[str, str, str] = ("UTC", "21:00", "08:00")
+    country_quiet: tuple[tuple[str, str, str], ...] = ()
     cluster: str | None = field(default=None, repr=False)
 
     @property
     def reach(self) -> PolicyParams:
         """The policy that decides which slots are ranked; limits and values do not matter to a model."""
         timezone, start, end = self.quiet_hours
-        return PolicyParams(default_timezone=timezone, default_quiet_start=start, default_quiet_end=end)
+        return PolicyParams(
+            default_timezone=timezone,
+            default_quiet_start=start,
+            default_quiet_end=end,
+            country_quiet=self.country_quiet,
+        )
 
 
 def training_plan(settings: Settings) -> TrainingPlan:
@@ -83,11 +94,12 @@ def training_plan(settings: Settings) -> TrainingPlan:
         catalogue=CatalogueParams(min_users=settings.min_item_users),
         relevance=RelevanceParams(**relevance_weights(settings.relevance)),
         cut=CutParams(threads=settings.threads),
-        ranker=RankerParams(threads=settings.threads),
+        ranker=RankerParams(threads=settings.threads, few_targets=FEW_TARGETS),
         search=SearchParams(minutes=settings.search_minutes),
         timing=TimingParams(num_threads=settings.threads),
         slots_considered=settings.slots_considered,
         quiet_hours=(shop_timezone(settings), settings.quiet_start, settings.quiet_end),
+        country_quiet=settings.country_quiet,
         cluster=settings.dask_address,
     )
 

@@ -13,7 +13,9 @@ from infra.event_lake import EventLake
 from infra.feature_store import KairosFeatureStore
 from infra.lock import exclusive_lock
 from infra.model_registry import ModelRegistry
+from infra.plan_sizes import PlanSizes
 from infra.plan_store import PlanStore
+from infra.push_stops import PushStops
 from infra.report_store import ReportStore
 from infra.settings import Settings, load_settings
 
@@ -32,6 +34,8 @@ class Stores:
     features: KairosFeatureStore
     registry: ModelRegistry
     plans: PlanStore
+    sizes: PlanSizes
+    stops: PushStops
     reports: ReportStore
 
 
@@ -60,6 +64,8 @@ def _opened(settings: Settings) -> Stores:
         ),
         registry=ModelRegistry(database, settings.models_dir),
         plans=PlanStore(database, kept_batches=settings.kept_batches),
+        sizes=PlanSizes(database),
+        stops=PushStops(database),
         reports=ReportStore(database, settings.reports_dir),
     )
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 
 from features.contracts import CONTRACTS, FUTURE
 from features.errors import KairosError
+from features.scene_names import scene_names
+from features.scenes import SCENE_PARTS
 from infra.event_lake import EventLake
 from infra.lake_contents import contents_of
 from infra.lake_files import disk_errors, parquet_literal
@@ -21,6 +25,7 @@ from infra.lock import exclusive_lock
 from infra.sources import Source
 
 Progress = Callable[[str, int], None]
+_WITH_SCENES = ("events", "users")  # promotions name stores and regions by the contract's own words
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ def ingest(
     *,
     now: datetime,
     max_quarantine_share: float = 0.05,
+    zones_by_place: Mapping[str, str] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> IngestSummary:
     """Replaces the lake's content by the source's, or leaves it when the source has not changed.
@@ -57,6 +63,7 @@ def ingest(
     Args:
         now: Later events are from the future, and quarantined; timezone-aware.
         max_quarantine_share: Largest bearable share of a table's rows in quarantine, 0 to 1.
+        zones_by_place: Zone of users without one, by region or ISO country; the source's default comes after.
         progress: Called with a table and the rows read of it so far.
 
     Raises:
@@ -66,7 +73,8 @@ def ingest(
     with exclusive_lock(lake.lock_path, f"the event lake {lake.root}"), disk_errors(lake.root):
         lake.clean()
         told = source.fingerprint()
-        fingerprint = f"{told}@{source.default_timezone}" if told else ""
+        zones = ",".join(f"{place}={zone}" for place, zone in sorted(zones_by_place.items()))
+        fingerprint = f"{told}@{source.default_timezone}{f';{zones}' if zones else ''}" if told else ""
         held = lake.manifest()
         if held is not None and fingerprint and held.source_fingerprint == fingerprint:
             came_due = any(FUTURE in counts.reasons for counts in held.tables.values())
@@ -74,7 +82,7 @@ def ingest(
                 _check_share(held.tables, max_quarantine_share, lake)
                 return IngestSummary(held, changed=False)
         try:
-            manifest = _stage(source, lake, fingerprint, now, progress)
+            manifest = _stage(source, lake, fingerprint, now, zones_by_place, progress)
             _check_share(manifest.tables, max_quarantine_share, lake)
             changed = lake.replace(manifest)
         finally:
@@ -84,17 +92,33 @@ def ingest(
 
 
 def _stage(
-    source: Source, lake: EventLake, fingerprint: str, now: datetime, progress: Progress | None
+    source: Source,
+    lake: EventLake,
+    fingerprint: str,
+    now: datetime,
+    zones_by_place: Mapping[str, str],
+    progress: Progress | None,
 ) -> Manifest:
     """The manifest of the files now in `lake.staging`."""
     counts: dict[str, TableCounts] = {}
     degraded: list[str] = []
+    notes = list(source.notes())
     connection = lake.open_scratch()
     try:
         for name, contract in CONTRACTS.items():
-            writer = TableWriter(contract, lake.staging, now=now, default_timezone=source.default_timezone)
+            writer = TableWriter(
+                contract,
+                lake.staging,
+                now=now,
+                default_timezone=source.default_timezone,
+                zones_by_place=zones_by_place,
+            )
+            parts = [part for part in SCENE_PARTS if part in contract.column_names]
+            taken: dict[str, str] = {}
             for chunk in source.read(name):
-                writer.append(chunk)
+                told, names = renamed(chunk, parts if name in _WITH_SCENES else ())
+                taken |= names
+                writer.append(told)
                 if progress is not None:
                     progress(name, writer.rows_read)
             if name == "users" and writer.rows_read == 0:
@@ -102,6 +126,9 @@ def _stage(
             writer.close(connection)
             counts[name] = writer.counts()
             degraded.extend(writer.degraded())
+            if taken:
+                words = ", ".join(f"{column} as {part}" for column, part in taken.items())
+                notes.append(f"{name}: read {words}")
             if name in ("events", "items") and writer.rows_read == 0:
                 raise KairosError(f"source {source.name} has no {name}; put some in, or set KAIROS_SOURCE.")
         shutil.rmtree(lake.staging / "raw")
@@ -116,11 +143,30 @@ def _stage(
         tables=counts,
         first_event=first,
         last_event=last,
-        notes=source.notes(),
+        notes=tuple(notes),
         degraded=tuple(degraded),
         days=contents.days,
         digests=contents.digests,
     )
+
+
+def renamed(
+    chunk: pa.Table | pd.DataFrame, parts: Sequence[str]
+) -> tuple[pa.Table | pd.DataFrame, dict[str, str]]:
+    """(the chunk with what stands for a part of a scene under the part's name, what was renamed).
+
+    Examples:
+        >>> told, names = renamed(pa.table({"user_id": ["u"], "country": ["fr"]}), ("region",))
+        >>> told.column_names, names
+        (['user_id', 'region'], {'country': 'region'})
+    """
+    columns = chunk.columns.tolist() if isinstance(chunk, pd.DataFrame) else chunk.column_names
+    names = scene_names(columns, parts)
+    if not names:
+        return chunk, names
+    if isinstance(chunk, pd.DataFrame):
+        return chunk.rename(columns=names), names
+    return chunk.rename_columns([names.get(column, column) for column in columns]), names
 
 
 def _users_of_events(connection: duckdb.DuckDBPyConnection, lake: EventLake) -> pa.Table:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-FORMAT = 2  # raise it whenever the files' layout changes: lakes of another format are built anew
+FORMAT = 3  # raise it whenever the files' layout changes: lakes of another format are built anew
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -32,13 +34,23 @@ class TableWriter:
         staging: Folder that becomes the lake.
         now: Later events are from the future.
         default_timezone: Stands in for a user's missing zone.
+        zones_by_place: Stands in before it, by region or country.
     """
 
-    def __init__(self, contract: Contract, staging: Path, *, now: datetime, default_timezone: str) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        staging: Path,
+        *,
+        now: datetime,
+        default_timezone: str,
+        zones_by_place: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._contract = contract
         self._staging = staging
         self._now = now
         self._default_timezone = default_timezone
+        self._zones_by_place = zones_by_place
         self._raw = staging / "raw" / f"{contract.name}.parquet"
         self._accepted = RowGroupWriter(self._raw, contract.arrow_schema())
         reasons = [(name, pa.string()) for name in (*contract.column_names, "reason")]
@@ -61,7 +73,12 @@ class TableWriter:
         if not isinstance(chunk, pd.DataFrame):
             self._contract.check_file({field.name: str(field.type) for field in chunk.schema})
             chunk = chunk.to_pandas(types_mapper={pa.string(): TEXT, pa.large_string(): TEXT}.get)
-        split = self._contract.split(chunk, now=self._now, default_timezone=self._default_timezone)
+        split = self._contract.split(
+            chunk,
+            now=self._now,
+            default_timezone=self._default_timezone,
+            zones_by_place=self._zones_by_place,
+        )
         self._accepted.append(split.accepted)
         self._set_aside(split.quarantined)
         self._repeats += split.repeats

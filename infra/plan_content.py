@@ -1,10 +1,14 @@
-"""A push plan in canonical form: the bytes that are loaded, and the checksum over exactly those bytes."""
+"""A push plan in canonical form: the rows that are loaded, and the checksum over exactly their bytes.
+
+Rows lie by bucket of their user (`features.user_buckets`), then by key, and each bucket has a digest of its
+own. So a plan made in shards, each a range of buckets, is the same plan with the same checksum.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple, Protocol
@@ -13,9 +17,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
+from numpy.typing import NDArray
 
 from features.errors import KairosError
+from features.user_buckets import BUCKETS, user_buckets
+from infra.plan_copy import encoded_rows, row_bytes, wire_columns
 
 _JSON = "json"
 _TIME = pa.timestamp("us", tz="UTC")
@@ -72,77 +78,181 @@ _SUPPRESSIONS = (
     _Column("rule"),
     _Column("detail"),
 )
+JSON_COLUMNS = frozenset(
+    column.name for column in (*_PUSHES, *_ITEMS, *_SUPPRESSIONS) if column.kind == _JSON
+)
+SCHEMAS = {
+    table: pa.schema([(one.name, pa.string() if one.kind == _JSON else one.kind) for one in columns])
+    for table, columns in (
+        ("push_plan", _PUSHES),
+        ("push_plan_item", _ITEMS),
+        ("suppression", _SUPPRESSIONS),
+    )
+}
+PLAN_TABLES = tuple(SCHEMAS)
+ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
-class TableContent:
-    """The rows of one table.
+class ContentDigest:
+    """What is known of a plan, or of a range of its buckets, without its rows.
 
     Attributes:
-        table: Table of schema `kairos`.
-        columns: What `csv` holds, in order; batch_id and model_version are not content.
-        csv: Rows sorted by key, no header, nulls unquoted.
-        rows: How many.
-    """
-
-    table: str
-    columns: tuple[str, ...]
-    csv: memoryview
-    rows: int
-
-
-@dataclass(frozen=True)
-class PlanContent:
-    """A whole plan: pushes, their items, suppressions.
-
-    Attributes:
-        tables: Content of push_plan, push_plan_item and suppression.
+        rows: By table.
         users: Distinct users with a push.
-        checksum: sha256 over all rows, whatever their order and whenever written.
+        digests: By table, a SHA-256 in hex for each bucket of `first` and following; "" for an empty one.
+        first: The first bucket.
     """
 
-    tables: tuple[TableContent, ...]
+    rows: Mapping[str, int]
     users: int
-    checksum: str
+    digests: Mapping[str, Sequence[str]]
+    first: int = 0
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 over all rows, however they were ordered, split or typed."""
+        whole = hashlib.sha256()
+        for table in PLAN_TABLES:
+            columns = ",".join(wire_columns(SCHEMAS[table]))
+            whole.update(f"{table}({columns}) {self.rows[table]}\n".encode())
+            whole.update("\n".join(self.digests[table]).encode())
+        return whole.hexdigest()
 
 
-def canonical_content(plan: PlanFrames, plan_date: date) -> PlanContent:
+class PlanContent(Protocol):
+    """A whole plan that can be read as often as is needed, a bounded piece at a time."""
+
+    @property
+    def digest(self) -> ContentDigest:
+        """Of all its rows."""
+
+    def chunks(self, table: str) -> Iterator[pa.Table]:
+        """The table's rows in canonical order."""
+
+
+@dataclass(frozen=True)
+class PlanRows:
+    """Canonical rows of a plan or of a range of its buckets, in memory.
+
+    Attributes:
+        tables: Rows of push_plan, push_plan_item and suppression; batch_id and model_version are no content.
+        digest: Of these rows.
+    """
+
+    tables: Mapping[str, pa.Table]
+    digest: ContentDigest
+
+    def chunks(self, table: str) -> Iterator[pa.Table]:
+        """The table's rows, all at once."""
+        yield self.tables[table]
+
+
+def canonical_rows(plan: PlanFrames, plan_date: date, buckets: range = range(BUCKETS)) -> PlanRows:
     """The canonical form of `plan`; columns it does not know are left out.
+
+    Args:
+        plan: The plan of the users in `buckets`.
+        plan_date: Every push's.
+        buckets: Whose users may be in it.
 
     Raises:
         KairosError: A column is missing, of the wrong type, or empty where it may not be; a push of another
-            date; an item of an unknown push.
+            date; an item of an unknown push; a user of another bucket.
     """
-    pushes = _table("pushes", plan.pushes, _PUSHES, ("push_id",))
-    items = _table("items", plan.items, _ITEMS, ("push_id", "rank"))
-    suppressions = _table(
-        "suppressions", plan.suppressions, _SUPPRESSIONS, tuple(c.name for c in _SUPPRESSIONS)
-    )
+    pushes = _table("pushes", plan.pushes, _PUSHES)
+    items = _table("items", plan.items, _ITEMS)
+    suppressions = _table("suppressions", plan.suppressions, _SUPPRESSIONS)
     other_dates = pc.sum(pc.not_equal(pushes["plan_date"], pa.scalar(plan_date, pa.date32()))).as_py()
     if other_dates:
         raise KairosError(
             f"plan.pushes holds {other_dates} pushes of another date; publish {plan_date} alone."
         )
-    orphans = pc.sum(
-        pc.invert(pc.is_in(items["push_id"], value_set=pushes["push_id"].combine_chunks()))
-    ).as_py()
-    if orphans:
-        raise KairosError(f"plan.items holds {orphans} items of no push; drop them, or add their pushes.")
-    tables = (
-        _content("push_plan", pushes),
-        _content("push_plan_item", items),
-        _content("suppression", suppressions),
-    )
-    digest = hashlib.sha256()
-    for table in tables:
-        digest.update(f"{table.table}({','.join(table.columns)}) {table.rows}\n".encode())
-        digest.update(table.csv)
+    push_bucket = user_buckets(pushes["user_id"].to_numpy())
+    push_of_item = pc.index_in(items["push_id"], value_set=pushes["push_id"].combine_chunks())
+    if push_of_item.null_count:
+        raise KairosError(
+            f"plan.items holds {push_of_item.null_count} items of no push; drop them, or add their pushes."
+        )
+    push_order = np.lexsort((_ranks(pushes["push_id"]), push_bucket))
+    place = np.empty(len(push_order), dtype=np.int64)
+    place[push_order] = np.arange(len(push_order))
+    of_item = push_of_item.to_numpy(zero_copy_only=False)
+    stopped_bucket = user_buckets(suppressions["user_id"].to_numpy()).astype(np.int64)
+    stopped_keys = [_ranks(suppressions[column.name]) for column in reversed(_SUPPRESSIONS)]
+    found = {
+        "push_plan": (pushes, push_bucket, push_order),
+        "push_plan_item": (
+            items,
+            push_bucket[of_item],
+            np.lexsort((items["rank"].to_numpy(), place[of_item])),
+        ),
+        "suppression": (suppressions, stopped_bucket, np.lexsort((*stopped_keys, stopped_bucket))),
+    }
+    tables, digests = {}, {}
+    for name, (rows, bucket, order) in found.items():
+        if len(bucket) and not (buckets.start <= bucket.min() and bucket.max() < buckets.stop):
+            raise KairosError(f"{name} holds users outside {buckets}; plan each shard's own users.")
+        tables[name] = rows.take(pa.array(order))
+        starts = np.searchsorted(bucket[order], np.arange(buckets.start, buckets.stop + 1))
+        digests[name] = _digests(tables[name], starts)
     users = pc.count_distinct(pushes["user_id"]).as_py()
-    return PlanContent(tables, users, digest.hexdigest())
+    rows_of = {name: rows.num_rows for name, rows in tables.items()}
+    return PlanRows(tables, ContentDigest(rows_of, users, digests, buckets.start))
 
 
-def _table(name: str, frame: pd.DataFrame, columns: tuple[_Column, ...], key: tuple[str, ...]) -> pa.Table:
-    """The known columns of `frame` in their types, sorted by `key`."""
+def joined(parts: Sequence[ContentDigest]) -> ContentDigest:
+    """What is known of the plan that these parts make up.
+
+    Raises:
+        KairosError: Together they are not every bucket exactly once: one is missing, or there twice.
+    """
+    digests: dict[str, list[str]] = {table: [] for table in PLAN_TABLES}
+    for part in sorted(parts, key=lambda one: one.first):
+        if part.first != len(digests[PLAN_TABLES[0]]):
+            raise KairosError(
+                f"the plan's parts hold buckets up to {len(digests[PLAN_TABLES[0]])}, then {part.first}; "
+                "give each part once."
+            )
+        for table in PLAN_TABLES:
+            digests[table] += part.digests[table]
+    if len(digests[PLAN_TABLES[0]]) != BUCKETS:
+        raise KairosError(
+            f"the plan's parts hold {len(digests[PLAN_TABLES[0]])} of {BUCKETS} buckets; give all of them."
+        )
+    rows = {table: sum(part.rows[table] for part in parts) for table in PLAN_TABLES}
+    return ContentDigest(rows, sum(part.users for part in parts), digests)
+
+
+def _ranks(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Integers in the order of the texts' bytes, -1 where null: a million of them sort like numbers."""
+    if not len(column):
+        return np.zeros(0, dtype=np.int64)
+    known = pc.dictionary_encode(column.combine_chunks())
+    known = known.chunk(0) if isinstance(known, pa.ChunkedArray) else known
+    rank = np.empty(len(known.dictionary) + 1, dtype=np.int64)
+    rank[pc.sort_indices(known.dictionary).to_numpy()] = np.arange(len(known.dictionary))
+    rank[-1] = -1
+    return rank[pc.fill_null(known.indices, -1).to_numpy(zero_copy_only=False)]
+
+
+def _digests(rows: pa.Table, starts: NDArray[np.int64]) -> list[str]:
+    """The digest of each bucket, whose first row and the next one's `starts` tells."""
+    digests = [hashlib.sha256() for _ in starts[1:]]
+    for begin in range(0, rows.num_rows, ROWS_AT_ONCE):
+        piece = rows.slice(begin, ROWS_AT_ONCE)
+        byte, buffer = row_bytes(encoded_rows(piece, JSON_COLUMNS))
+        first = int(np.searchsorted(starts, begin, side="right")) - 1
+        while first < len(digests) and starts[first] < begin + piece.num_rows:
+            low = max(int(starts[first]) - begin, 0)
+            high = min(int(starts[first + 1]) - begin, piece.num_rows)
+            digests[first].update(buffer[byte[low] : byte[high]])
+            first += 1
+    return [one.hexdigest() if size else "" for one, size in zip(digests, np.diff(starts), strict=True)]
+
+
+def _table(name: str, frame: pd.DataFrame, columns: tuple[_Column, ...]) -> pa.Table:
+    """The known columns of `frame` in their types."""
     arrays = []
     for column in columns:
         if column.name not in frame:
@@ -161,8 +271,7 @@ def _table(name: str, frame: pd.DataFrame, columns: tuple[_Column, ...], key: tu
                 f"plan.{name}.{column.name} is empty in {array.null_count} of {len(array)} rows; fill it."
             )
         arrays.append(array)
-    table = pa.table(dict(zip((column.name for column in columns), arrays, strict=True)))
-    return table.sort_by([(part, "ascending") for part in key])
+    return pa.table(dict(zip((column.name for column in columns), arrays, strict=True)))
 
 
 def _array(series: pd.Series, kind: Any) -> pa.Array:
@@ -198,13 +307,6 @@ def _plain(value: Any) -> Any:
 _JSON_ENCODER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
 )
-
-
-def _content(table: str, rows: pa.Table) -> TableContent:
-    sink = io.BytesIO()
-    # Quotes around every value tell an empty text from a null.
-    csv.write_csv(rows, sink, csv.WriteOptions(include_header=False, quoting_style="all_valid"))
-    return TableContent(table, tuple(rows.column_names), sink.getbuffer(), rows.num_rows)
 
 
 def _kind_name(kind: Any) -> str:

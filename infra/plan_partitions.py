@@ -1,26 +1,33 @@
 """The partitions that hold one published batch: loaded apart, attached whole, dropped without a pause.
 
-A batch's tables are created, filled, indexed and attached in one transaction, so they exist whole or not at
-all. Nothing here ever takes a lock that a reader of the plan would have to wait for.
+A batch's tables are filled and indexed beside the plan, then attached to it in one transaction: the plan has
+all of them or none. Nothing here ever takes a lock that a reader of the plan would have to wait for.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.copy import QueuedLibpqWriter
 
 from features.errors import KairosError
+from infra.database import Database
 from infra.database_errors import primary_message
-from infra.plan_content import PlanContent, TableContent
+from infra.plan_content import JSON_COLUMNS, ROWS_AT_ONCE, SCHEMAS, PlanContent
+from infra.plan_copy import HEADER, TRAILER, encoded_rows, row_bytes, wire_columns
 from infra.tables import BATCHES_SCHEMA, SCHEMA
 
 PARENTS = ("push_plan", "push_plan_item", "suppression")
 
-_CHUNK_BYTES = 1 << 20
+_SESSIONS = 2
+_INDEX_MEMORY = "256MB"
 _DROP_WAIT_SECONDS = 2
 _SHAPE_LOCK = 0x7368617065  # "shape": loading shares it, dropping takes it alone, else they could deadlock
 
@@ -40,31 +47,45 @@ def has_partitions(session: psycopg.Connection, batch_id: str) -> bool:
 
 
 def load_partitions(
-    session: psycopg.Connection, content: PlanContent, batch_id: str, plan_date: date, model_version: str
+    database: Database,
+    session: psycopg.Connection,
+    content: PlanContent,
+    batch_id: str,
+    plan_date: date,
+    model_version: str,
 ) -> None:
     """Nothing; the rows of `content` are in the plan's tables afterwards, all or none.
+
+    The tables are filled side by side in sessions of their own, where nobody can see them yet, and attached
+    together in one transaction.
+
+    Args:
+        database: Where more sessions come from.
+        session: Holds the plan date's lock.
 
     Raises:
         KairosError: Rows that break a rule of their table, such as two pushes of a user in one slot.
     """
+    constants = {"push_plan": {"model_version": model_version}}
+    loads = [
+        _Load(parent, batch_id, plan_date, {"batch_id": batch_id} | constants.get(parent, {}), content)
+        for parent in PARENTS
+    ]
     try:
         with session.transaction():
             session.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_SHAPE_LOCK])
-            for table in content.tables:
-                _load(session, table, batch_id, model_version)
-            # A query for one date need not open the partitions of the others.
-            session.execute(
-                sql.SQL("ALTER TABLE {} ADD CHECK (plan_date = {})").format(
-                    partition_of("push_plan", batch_id), plan_date.isoformat()
-                )
-            )
-            for table in content.tables:
-                # Attaching builds the parent's keys and indexes: after the load, where that is cheap.
-                session.execute(
-                    sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
-                        sql.Identifier(SCHEMA, table.table), partition_of(table.table, batch_id), batch_id
-                    )
-                )
+            for load in loads:
+                load.create(session)
+        with ThreadPoolExecutor(_SESSIONS) as beside:
+            # The largest table goes alone; the other two share the second session.
+            items = beside.submit(_fill, database, [loads[1]])
+            others = beside.submit(_fill, database, [loads[0], loads[2]])
+            for outcome in (items, others):
+                outcome.result()
+        with session.transaction():
+            session.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_SHAPE_LOCK])
+            for load in loads:
+                load.attach(session)
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         detail = f": {error.diag.message_detail}" if error.diag.message_detail else ""
         raise KairosError(
@@ -73,29 +94,108 @@ def load_partitions(
         ) from None
 
 
-def _load(session: psycopg.Connection, table: TableContent, batch_id: str, model_version: str) -> None:
-    parent, partition = sql.Identifier(SCHEMA, table.table), partition_of(table.table, batch_id)
-    session.execute(
-        sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)").format(
-            partition, parent
-        )
-    )
-    # What is the same in every row is not sent: it comes from the partition's own defaults.
-    constants = {"batch_id": batch_id}
-    if table.table == "push_plan":
-        constants["model_version"] = model_version
-    for column, value in constants.items():
+def _fill(database: Database, loads: Sequence[_Load]) -> None:
+    with database.session() as session:
+        session.execute(f"SET maintenance_work_mem = '{_INDEX_MEMORY}'")
+        for load in loads:
+            with session.transaction():
+                load.fill(session)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """One table's way from rows to a partition."""
+
+    parent: str
+    batch_id: str
+    plan_date: date
+    constants: Mapping[str, str]
+    content: PlanContent
+
+    @property
+    def partition(self) -> sql.Identifier:
+        return partition_of(self.parent, self.batch_id)
+
+    def create(self, session: psycopg.Connection) -> None:
+        """Nothing; an empty table of the parent's columns is there."""
         session.execute(
-            sql.SQL("ALTER TABLE {} ALTER {} SET DEFAULT {}").format(partition, sql.Identifier(column), value)
+            sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS)").format(
+                self.partition, sql.Identifier(SCHEMA, self.parent)
+            )
         )
-    columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
-    command = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, FREEZE)").format(partition, columns)
-    with session.cursor() as cursor, cursor.copy(command) as copy:
-        for start in range(0, len(table.csv), _CHUNK_BYTES):
-            copy.write(table.csv[start : start + _CHUNK_BYTES])
-    # Lets ATTACH skip its own check of every row.
-    session.execute(sql.SQL("ALTER TABLE {} ADD CHECK (batch_id = {})").format(partition, batch_id))
-    session.execute(sql.SQL("ANALYZE {}").format(partition))
+        changes = [
+            # What is the same in every row is not sent: it comes from the partition's own defaults.
+            sql.SQL("ALTER {} SET DEFAULT {}").format(sql.Identifier(column), value)
+            for column, value in self.constants.items()
+        ]
+        # Nobody searches by JSON, and sampling it is most of ANALYZE's work.
+        changes += [
+            sql.SQL("ALTER {} SET STATISTICS 0").format(sql.Identifier(name))
+            for name in SCHEMAS[self.parent].names
+            if name in JSON_COLUMNS
+        ]
+        session.execute(sql.SQL("ALTER TABLE {} {}").format(self.partition, sql.SQL(", ").join(changes)))
+
+    def fill(self, session: psycopg.Connection) -> None:
+        """Nothing; the table holds the rows, keeps every rule of the parent and has all its indexes."""
+        # Emptied in this very transaction, so that rows are written frozen and, where nobody replicates the
+        # server, without a log.
+        session.execute(sql.SQL("TRUNCATE {}").format(self.partition))
+        columns = sql.SQL(", ").join(map(sql.Identifier, wire_columns(SCHEMAS[self.parent])))
+        command = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE)").format(self.partition, columns)
+        with session.cursor() as cursor:
+            with cursor.copy(command, writer=QueuedLibpqWriter(cursor)) as copy:
+                copy.write(HEADER)
+                for chunk in self.content.chunks(self.parent):
+                    for begin in range(0, chunk.num_rows, ROWS_AT_ONCE):
+                        rows = encoded_rows(chunk.slice(begin, ROWS_AT_ONCE), JSON_COLUMNS)
+                        starts, buffer = row_bytes(rows)
+                        copy.write(buffer[starts[0] : starts[-1]])
+                copy.write(TRAILER)
+            wanted, found = self.content.digest.rows[self.parent], cursor.rowcount
+        if found != wanted:
+            raise KairosError(
+                f"{found} rows of {self.parent} were read, must be {wanted}; its files changed meanwhile, so "
+                "nothing was published: run again."
+            )
+        self._constrain(session)
+        session.execute(sql.SQL("ANALYZE {}").format(self.partition))
+
+    def _constrain(self, session: psycopg.Connection) -> None:
+        parent = f"{SCHEMA}.{self.parent}"
+        rules = session.execute(
+            "SELECT contype = 'c', conname, pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE conrelid = %s::regclass AND contype IN ('c', 'p', 'u') ORDER BY contype, conname",
+            [parent],
+        ).fetchall()
+        added = [
+            # Keys are indexes too, and an index's name is the schema's, where other batches have theirs.
+            (sql.SQL("ADD CONSTRAINT {} ").format(sql.Identifier(name)) if check else sql.SQL("ADD "))
+            + sql.SQL(definition)
+            for check, name, definition in rules
+        ]
+        # Lets ATTACH skip its own check of every row.
+        added.append(sql.SQL("ADD CHECK (batch_id = {})").format(self.batch_id))
+        if self.parent == "push_plan":
+            # A query for one date need not open the partitions of the others.
+            added.append(sql.SQL("ADD CHECK (plan_date = {})").format(self.plan_date.isoformat()))
+        session.execute(sql.SQL("ALTER TABLE {} {}").format(self.partition, sql.SQL(", ").join(added)))
+        indexes = session.execute(
+            "SELECT pg_get_indexdef(indexrelid, 0, false) FROM pg_index WHERE indrelid = %s::regclass "
+            "AND indexrelid NOT IN (SELECT conindid FROM pg_constraint WHERE conrelid = %s::regclass)",
+            [parent, parent],
+        ).fetchall()
+        for (definition,) in indexes:
+            _, _, what = definition.partition(" USING ")
+            session.execute(sql.SQL("CREATE INDEX ON {} USING {}").format(self.partition, sql.SQL(what)))
+
+    def attach(self, session: psycopg.Connection) -> None:
+        """Nothing; the table's rows are the parent's, by their batch."""
+        session.execute(
+            sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
+                sql.Identifier(SCHEMA, self.parent), self.partition, self.batch_id
+            )
+        )
 
 
 def await_readers(session: psycopg.Connection, seconds: float) -> None:

@@ -22,13 +22,20 @@ from typing import Any
 import pandas as pd
 import psycopg
 from psycopg.rows import namedtuple_row
-from sqlalchemy import Select, select
+from sqlalchemy import Select, Table, select
 
 from features.errors import KairosError, RefusedError
 from infra.database import Database
-from infra.plan_content import PlanContent, PlanFrames, canonical_content
-from infra.plan_partitions import await_readers, drop_partitions, has_partitions, load_partitions
-from infra.tables import push_batch, push_plan, push_plan_item, push_plan_live, suppression
+from infra.plan_content import PlanContent, PlanFrames, canonical_rows
+from infra.plan_partitions import PARENTS, await_readers, drop_partitions, has_partitions, load_partitions
+from infra.tables import (
+    push_batch,
+    push_plan,
+    push_plan_item,
+    push_plan_live,
+    push_plan_published,
+    suppression,
+)
 
 _PLANNER_LOCK = 0x706C616E  # "plan": first half of the advisory lock, the date is the second
 _LOCK_WAIT_SECONDS = 2.0  # a killed planner's session needs a moment to notice
@@ -89,10 +96,27 @@ class PlanStore:
             KairosError: A malformed plan; another planner at work on this date; a lost connection. The plan
                 that was live before stays live.
         """
+        return self.publish_content(
+            canonical_rows(plan, plan_date),
+            plan_date=plan_date,
+            as_of=as_of,
+            model_version=model_version,
+            policy_version=policy_version,
+        )
+
+    def publish_content(
+        self,
+        content: PlanContent,
+        *,
+        plan_date: date,
+        as_of: datetime,
+        model_version: str,
+        policy_version: str,
+    ) -> PublishedBatch:
+        """As `publish`, of rows in canonical form, which are read a bounded piece at a time."""
         if as_of.tzinfo is None:
             raise KairosError(f"as_of == {as_of}, must have a time zone; pass UTC.")
-        content = canonical_content(plan, plan_date)
-        batch_id = _batch_id(plan_date, as_of, model_version, policy_version, content.checksum)
+        batch_id = _batch_id(plan_date, as_of, model_version, policy_version, content.digest.checksum)
         with self._planning(plan_date) as session:
             live = _live_batch(session, plan_date)
             changed = live is None or live.batch_id != batch_id
@@ -130,9 +154,16 @@ class PlanStore:
         return None if row is None else _published(row, False)
 
     def read_live(self, plan_date: date, user_id: str | None = None) -> pd.DataFrame:
-        """The live pushes of `plan_date`, one row a push, in order of user and time."""
-        plan = push_plan_live.c
-        query = select(push_plan_live).where(plan.plan_date == plan_date)
+        """The pushes of `plan_date` that the gateway may send now, one row a push, by user and time."""
+        return self._read(push_plan_live, plan_date, user_id)
+
+    def read_published(self, plan_date: date, user_id: str | None = None) -> pd.DataFrame:
+        """The pushes of `plan_date` as published, those stopped since among them; else as `read_live`."""
+        return self._read(push_plan_published, plan_date, user_id)
+
+    def _read(self, view: Table, plan_date: date, user_id: str | None) -> pd.DataFrame:
+        plan = view.c
+        query = select(view).where(plan.plan_date == plan_date)
         if user_id is not None:
             query = query.where(plan.user_id == user_id)
         return self._frame(query.order_by(plan.user_id, plan.send_at, plan.push_id))
@@ -142,7 +173,7 @@ class PlanStore:
         item = push_plan_item.c
         query = select(push_plan_item).where(item.batch_id == _live_id(plan_date))
         if user_id is not None:
-            plan = push_plan_live.c
+            plan = push_plan_published.c
             pushes = select(plan.push_id).where(plan.plan_date == plan_date, plan.user_id == user_id)
             query = query.where(item.push_id.in_(pushes))
         return self._frame(query.order_by(item.push_id, item.rank))
@@ -156,7 +187,9 @@ class PlanStore:
         return self._frame(query.order_by(stopped.user_id, stopped.slot, stopped.item_id, stopped.rule))
 
     def planned_pushes(self, since: datetime, before: date | None = None) -> pd.DataFrame:
-        """Live pushes with `send_at` at or after `since`, one row a push, for caps across days.
+        """Published pushes with `send_at` at or after `since`, one row a push, for caps across days.
+
+        What was stopped since counts too: it may have been sent before.
 
         Args:
             since: Instant, with its time zone.
@@ -166,7 +199,7 @@ class PlanStore:
         Returns:
             (push_id, plan_date, user_id, slot, send_at, channel, item_id, holdout).
         """
-        plan = push_plan_live.c
+        plan = push_plan_published.c
         query = select(
             *(plan.push_id, plan.plan_date, plan.user_id, plan.slot),
             *(plan.send_at, plan.channel, plan.item_id, plan.holdout),
@@ -233,7 +266,8 @@ class PlanStore:
             raise KairosError(
                 f"batch {batch_id} is still read while it is removed; end long transactions, run again."
             )
-        push, item, stopped = (table.rows for table in content.tables)
+        digest = content.digest
+        push, item, stopped = (digest.rows[table] for table in PARENTS)
         session.execute(
             "INSERT INTO kairos.push_batch (batch_id, plan_date, as_of, status, model_version, "
             "policy_version, rows, users, items, suppressions, checksum) "
@@ -241,10 +275,10 @@ class PlanStore:
             "ON CONFLICT (batch_id) DO UPDATE SET status = 'staged', dropped_at = NULL, created_at = now()",
             [
                 *(batch_id, plan_date, as_of, model_version, policy_version),
-                *(push, content.users, item, stopped, content.checksum),
+                *(push, digest.users, item, stopped, digest.checksum),
             ],
         )
-        load_partitions(session, content, batch_id, plan_date, model_version)
+        load_partitions(self._database, session, content, batch_id, plan_date, model_version)
 
     def _clean(self, session: psycopg.Connection, plan_date: date) -> None:
         """Nothing; removes the rows of batches that never went live, and of those beyond the kept ones.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_serializer
@@ -91,6 +93,54 @@ def relevance_weights(text: str) -> dict[str, float]:
     return dict(zip(_RELEVANCE_KINDS, rising, strict=True))
 
 
+def pairs_by_place(text: str, example: str) -> dict[str, str]:
+    """{place: value} of 'PLACE=VALUE,...'; none of an empty text.
+
+    Raises:
+        ValueError: It reads otherwise, or names a place twice.
+
+    Examples:
+        >>> pairs_by_place("DE=Europe/Berlin, AT=Europe/Vienna", "")
+        {'DE': 'Europe/Berlin', 'AT': 'Europe/Vienna'}
+    """
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    found = {place.strip(): value.strip() for place, _, value in parts}
+    if len(found) < len(parts) or not all(place and value for place, value in found.items()):
+        raise ValueError(f"is {text!r}, must be like {example}, each place once")
+    return found
+
+
+def quiet_hours_by_country(text: str) -> dict[str, tuple[str, str]]:
+    """{ISO country: (start, end)} of 'DE=22:00-07:00,...'.
+
+    Raises:
+        ValueError: It reads otherwise.
+
+    Examples:
+        >>> quiet_hours_by_country("DE=22:00-07:00")
+        {'DE': ('22:00', '07:00')}
+    """
+    example = "DE=22:00-07:00,US=21:00-08:00"
+    found = {}
+    for country, hours in pairs_by_place(text, example).items():
+        start, _, end = hours.partition("-")
+        if not re.fullmatch(r"[A-Z]{2}", country) or not (re.match(_CLOCK, start) and re.match(_CLOCK, end)):
+            raise ValueError(f"has {country}={hours}, must be like {example}")
+        found[country] = (start, end)
+    return found
+
+
+def _known_quiet_hours(text: str) -> str:
+    quiet_hours_by_country(text)
+    return text
+
+
+def _known_regional_zones(text: str) -> str:
+    for zone in pairs_by_place(text, "DE=Europe/Berlin,CA=America/Toronto").values():
+        _known_timezone(zone)
+    return text
+
+
 def _rising_relevance(text: str) -> str:
     relevance_weights(text)
     return text
@@ -159,12 +209,53 @@ class Settings(BaseSettings):
     quiet_end: str = Field(
         "08:00", pattern=_CLOCK, description="Local time until which nobody is pushed (own times win)."
     )
+    quiet_hours_by_country: Annotated[str, AfterValidator(_known_quiet_hours)] = Field(
+        "", description="Quiet hours by ISO country, before quiet_start and quiet_end: DE=22:00-07:00,..."
+    )
+    quiet_action: Literal["defer", "drop"] = Field(
+        "defer", description="A push whose best time is quiet: put off within its slot, or dropped."
+    )
+    timezone_by_region: Annotated[str, AfterValidator(_known_regional_zones)] = Field(
+        "", description="Zone of users who have none, by region or ISO country: CA=America/Toronto,..."
+    )
     max_pushes_per_day: int = Field(1, ge=0, le=3, description="Pushes a user and day, unless the user says.")
+    max_pushes_per_week: int = Field(5, ge=0, description="Pushes a user and any 7 days, from all campaigns.")
     min_gap_hours: float = Field(12.0, ge=0, description="Hours between two pushes to one user.")
     min_push_value: float = Field(
         0.001, ge=0, description="What one push must be worth, in the currency of the prices; else silence."
     )
+    push_margin: float = Field(0.25, ge=0, le=1, description="Share of an item's price that a sale earns.")
+    fatigue_cost: float = Field(
+        0.001, ge=0, description="What each push of late takes off the next one's value, in that currency."
+    )
+    allow_sensitive: bool = Field(False, description="Whether items marked sensitive may be pushed.")
+    max_items_per_category: int = Field(2, ge=1, description="Items of one category in a push.")
+    recently_bought_fraction: float = Field(
+        0.3, ge=0, description="An item rests for this share of its usual repurchase interval."
+    )
+    exploration_share: float = Field(
+        0.0, ge=0, le=0.5, description="Share of slots and first items chosen by chance, with propensities."
+    )
+    max_plan_growth: float = Field(
+        0.5, ge=0, description="A plan larger than usual by more than this share stops and asks."
+    )
     kept_batches: int = Field(3, ge=1, le=100, description="Replaced plans kept per date for rollback.")
+    gateway: str | None = Field(
+        None,
+        description="Who sends the pushes: https://HOST/PATH, or file:PATH.",
+        repr=False,
+    )
+    gateway_secret: SecretStr | None = Field(None, description="Signs what goes to a web gateway.")
+    dispatch_per_second: float = Field(
+        100.0, gt=0, description="Pushes handed to the gateway a second, by all dispatchers together."
+    )
+    dispatch_lease_seconds: float = Field(
+        60.0, ge=1, description="After so long a dispatcher's pushes are taken over: it was killed."
+    )
+    dispatch_attempts: int = Field(6, ge=1, description="Attempts before a push counts as failed.")
+    users_per_shard: int = Field(
+        5_000, ge=1, description="Users scored and planned at a time; bounds memory, changes no plan."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -183,6 +274,21 @@ class Settings(BaseSettings):
     @field_serializer("source")
     def _masked_source(self, source: str) -> str:
         return _shown("source", source)
+
+    @field_serializer("gateway")
+    def _masked_gateway(self, gateway: str | None) -> str:
+        return _shown("gateway", gateway)
+
+    @property
+    def zones_by_place(self) -> dict[str, str]:
+        """Zone of users who have none, by region or ISO country."""
+        return pairs_by_place(self.timezone_by_region, "")
+
+    @property
+    def country_quiet(self) -> tuple[tuple[str, str, str], ...]:
+        """(ISO country, start, end) of quiet hours that hold before the default ones, by country."""
+        hours = quiet_hours_by_country(self.quiet_hours_by_country)
+        return tuple((country, *hours[country]) for country in sorted(hours))
 
     @property
     def lake_dir(self) -> Path:
@@ -277,6 +383,10 @@ def _shown(name: str, value: Any) -> str:
         return ""
     if isinstance(value, SecretStr):
         return MASK
+    if name == "gateway" and "://" in str(value):
+        # Its path or query may be a token.
+        where = urlsplit(str(value))
+        return f"{where.scheme}://{where.hostname}/{MASK}"
     if name == "source" and "://" in str(value):
         # `sql:URL` may carry a password as well.
         return f"{str(value).partition('://')[0]}://{MASK}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ class Trees:
     Attributes:
         text: LightGBM's model text up to the best tree, without what tells of the machine.
         count: Trees in it.
-        ndcg10: NDCG@10 of the judged rows with so many trees.
+        ndcg10: NDCG@10 of the judged rows with so many trees; NaN where none judged them.
     """
 
     text: str
@@ -70,38 +70,68 @@ def dataset(rows: Rows, reference: lgb.Dataset | None = None) -> lgb.Dataset:
     )
 
 
-def grow(settings: Mapping[str, Any], train: lgb.Dataset, judged: lgb.Dataset, patience: int) -> Trees:
+def grow(
+    settings: Mapping[str, Any],
+    train: lgb.Dataset,
+    judged: lgb.Dataset | None,
+    patience: int,
+    smooth: int = 1,
+) -> Trees:
     """Trees fitted on `train`, as many as make the best NDCG@10 on `judged`.
 
     Args:
         settings: LightGBM's parameters; with `machines` among them this is one of several that grow the
             same trees, each from its own part of the rows.
         train, judged: From `dataset`; both may serve again. Machines of one growth judge the same rows, so
-            that all stop at the same tree.
+            that all stop at the same tree. None grows all trees that the settings ask for, judged by none.
         patience: Trees without a better NDCG@10 before stopping.
+        smooth: Trees over whose NDCG@10 the mean is taken before the best is looked for: on few queries a
+            single tree's is chance.
     """
+    if judged is None:
+        return _grown_blindly(settings, train)
+    curve: dict[str, Any] = {}
     booster = lgb.train(
         dict(settings),
         train,
         valid_sets=[judged],
-        callbacks=[lgb.early_stopping(patience, verbose=False)],
+        callbacks=[lgb.early_stopping(patience, verbose=False), lgb.record_evaluation(curve)],
     )
+    best = booster.best_iteration
+    if smooth > 1:
+        best = 1 + int(np.argmax(smoothed(np.array(curve["valid_0"]["ndcg@10"]), smooth)))
     try:
         return Trees(
-            _portable(booster.model_to_string(num_iteration=booster.best_iteration)),
-            booster.best_iteration,
-            float(booster.best_score["valid_0"]["ndcg@10"]),
+            _portable(booster.model_to_string(num_iteration=best)),
+            best,
+            float(curve["valid_0"]["ndcg@10"][best - 1]),
         )
     finally:
         if "machines" in settings:
             booster.free_network()
 
 
-def grow_all(settings: Sequence[Mapping[str, Any]], train: Rows, judged: Rows, patience: int) -> list[Trees]:
-    """One booster for each of `settings`, which differ in seeds only; rows are binned once."""
-    fitted_on = dataset(train)
-    judged_on = dataset(judged, fitted_on)
-    return [grow(one, fitted_on, judged_on, patience) for one in settings]
+def _grown_blindly(settings: Mapping[str, Any], train: lgb.Dataset) -> Trees:
+    booster = lgb.train(dict(settings), train)
+    try:
+        return Trees(_portable(booster.model_to_string()), booster.num_trees(), float("nan"))
+    finally:
+        if "machines" in settings:
+            booster.free_network()
+
+
+def smoothed(curve: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """The mean of each value and its neighbours, `width` in all; fewer at the ends.
+
+    Examples:
+        >>> smoothed(np.array([0.0, 3.0, 0.0, 0.0]), 3).tolist()
+        [1.5, 1.0, 1.0, 0.0]
+    """
+    window = np.ones(width)
+    return (
+        np.convolve(curve, window, "same")[: len(curve)]
+        / np.convolve(np.ones(len(curve)), window, "same")[: len(curve)]
+    )
 
 
 def _portable(text: str) -> str:

@@ -31,12 +31,12 @@ MEET_MINUTES = 5
 
 
 def grow_on_cluster(
-    address: str, settings: Sequence[Mapping[str, Any]], train: Rows, judged: Rows, patience: int
+    address: str, settings: Sequence[Mapping[str, Any]], train: Rows, judged: Rows | None, patience: int
 ) -> list[Trees]:
     """One booster for each of `settings`, grown by all workers of the Dask scheduler at `address`.
 
     The workers need Kairos installed, as many CPU threads each as `num_threads`, and free ports among
-    themselves. Judged rows go to every worker, so that all stop at the same tree.
+    themselves. Judged rows go to every worker, so that all stop at the same tree; None grows all trees asked.
 
     Raises:
         UsageError: Nobody answers at the address, or it has no workers.
@@ -52,7 +52,9 @@ def grow_on_cluster(
             client.scatter(part, workers=[worker], hash=False)
             for part, worker in zip(split_rows(train, len(workers)), workers, strict=True)
         ]
-        everywhere = client.scatter(judged, workers=workers, broadcast=True, hash=False)
+        everywhere = (
+            None if judged is None else client.scatter(judged, workers=workers, broadcast=True, hash=False)
+        )
         return [_grow_together(client, workers, one, parts, everywhere, patience) for one in settings]
 
 
@@ -146,7 +148,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _grow_part(settings: Mapping[str, Any], part: Rows, judged: Rows, patience: int) -> Trees:
+def _grow_part(settings: Mapping[str, Any], part: Rows, judged: Rows | None, patience: int) -> Trees:
     """Runs on a worker: its share of a growth, from its own rows."""
     fitted_on = dataset(part)
-    return grow(settings, fitted_on, dataset(judged, fitted_on), patience)
+    return grow(settings, fitted_on, None if judged is None else dataset(judged, fitted_on), patience)

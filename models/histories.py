@@ -19,6 +19,8 @@ class QueryCodes:
         weekday: 0 is Monday.
         cutoff: UTC seconds; the query knows nothing at or after it.
         fit: UTC seconds; models that serve the query know nothing at or after it.
+        scene: Queries x CODED_PARTS of `models.scene_codes`, codes as in `InteractionLog.part_codes`; None
+            where nobody asks in a scene.
     """
 
     user: Ints
@@ -27,6 +29,7 @@ class QueryCodes:
     weekday: Ints
     cutoff: Longs
     fit: Longs
+    scene: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.user)
@@ -40,6 +43,7 @@ class QueryCodes:
             self.weekday[rows],
             self.cutoff[rows],
             self.fit[rows],
+            None if self.scene is None else self.scene[rows],
         )
 
 
@@ -59,6 +63,8 @@ class Histories:
         n_baskets: Baskets before the cut-off, one entry per query.
         n_items: Columns of the matrices made of these entries.
         on_promotion: Whether each was made on promotion, as in the log.
+        relative_price: What was paid over the item's usual price, as in the log.
+        store, scene, daypart, weekday: Where and when, codes as in the log; None where nobody asks.
     """
 
     query: Ints
@@ -70,6 +76,11 @@ class Histories:
     n_baskets: Ints
     n_items: int
     on_promotion: Floats | None = None
+    relative_price: Floats | None = None
+    store: Ints | None = None
+    scene: Ints | None = None
+    daypart: Ints | None = None
+    weekday: Ints | None = None
 
     def matrix(self, values: Floats) -> csr_matrix:
         """A queries x items matrix that sums `values`, one per entry; sorted, no stored zeros.

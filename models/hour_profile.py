@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.earlier_sessions import earlier_sessions
+from models.interaction_log import InteractionLog
 from models.vocabulary import Longs
 
 Doubles = NDArray[np.float64]
@@ -58,6 +59,26 @@ def hour_profiles(
         cell = pairs.row * HOURS + hour[pairs.session]
         counts += np.bincount(cell, weights=weight, minlength=counts.size).reshape(counts.shape)
     return shrunk(counts, population_shares(sessions, rows, hour, HOURS), params.prior_sessions)
+
+
+def basket_sessions(log: InteractionLog) -> pd.DataFrame:
+    """Every basket of what is offered: (user_id, daypart, local_day, local_hour, epoch_seconds).
+
+    A trip for what is never offered says nothing of when to offer something.
+    """
+    rows = np.flatnonzero(log.weight == log.weight.max(initial=0.0))
+    _, first = np.unique(log.basket[rows], return_index=True)
+    rows = rows[first]
+    hour = (log.time[rows] - log.midnight[rows]) // 3600
+    return pd.DataFrame(
+        {
+            "user_id": log.users.decode(log.user[rows]),
+            "daypart": log.dayparts.decode(log.daypart[rows]),
+            "local_day": log.local_day[rows].astype(np.int64),
+            "local_hour": np.minimum(hour, 23).astype(np.int64),
+            "epoch_seconds": log.time[rows],
+        }
+    )
 
 
 def shrunk(counts: Doubles, prior: Doubles, strength: float) -> Doubles:

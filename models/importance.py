@@ -22,18 +22,18 @@ THEMES: Mapping[str, tuple[str, ...]] = {
     "What goes with the user's purchases, what similar users buy": (
         *("bought_together", "similar_users", "similar_items", "expected"),
     ),
-    "Promotions": ("promotion",),
+    "Promotions": ("promotion", "price_cut"),
     "Time of day, weekday and season": (
         *("usual_time", "item_time", "item_day", "category_day", "season", "holiday", "payday"),
     ),
     "Store, region, device and channel": (
-        *("store", "usual_store", "store_time", "region", "device", "network", "channel"),
+        *("store", "usual_store", "store_time", "region", "device", "network", "channel", "weather"),
     ),
     "What sells well, what is new, what is trending": (
         *("popular", "price", "trending", "new_item", "newcomers"),
     ),
     "Pushes sent and opened before": ("opens_pushes",),
-    "How active the user is": (USER_AT_LARGE,),
+    "How active the user is": (USER_AT_LARGE, "basket_size"),
     "Anything else": (OTHER,),
 }
 """Titles and the reason codes under each; the order is that in which a person would tell it."""

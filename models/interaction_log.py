@@ -11,9 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import UsageError
+from features.scenes import UNKNOWN
 from models.bought_on_promotion import bought_on_promotion
 from models.histories import Histories, QueryCodes
-from models.scene_codes import coded_scenes
+from models.relative_price import relative_prices
+from models.scene_codes import CODED_PARTS, coded_scenes
 from models.shop import Shop
 from models.vocabulary import Column, Floats, Ints, Longs, Vocabulary
 
@@ -30,7 +32,7 @@ class InteractionLog:
 
     Attributes:
         users, items, categories, stores, dayparts: The vocabularies.
-        scenes: Every scene there is but for the store: device, network, region, channel; one row a code.
+        scenes: Every scene there is but for the store: device, network, region and so on; one row a code.
         item_category: Category code of each item.
         user, item, store, scene, daypart, weekday: Codes; weekday 0 is Monday.
         time: UTC seconds.
@@ -46,6 +48,8 @@ class InteractionLog:
             `models.queries`, -1 for none; None where the source does not.
         on_promotion: Whether each was made on promotion, 1 or 0, NaN where that is not known; see
             `bought_on_promotion`. None without a shop.
+        relative_price: What was paid for each over what the item usually costs, NaN where that is not known;
+            see `relative_prices`. None where nobody told amounts.
     """
 
     users: Vocabulary
@@ -70,6 +74,7 @@ class InteractionLog:
     shop: Shop | None = None
     on_promotion: Floats | None = None
     part: Ints | None = None
+    relative_price: Floats | None = None
 
     @classmethod
     def from_frame(
@@ -79,8 +84,9 @@ class InteractionLog:
 
         Args:
             interactions: Rows with user_id, item_id, category, event_type, epoch_seconds, local_day,
-                local_weekday, local_midnight_epoch_seconds, daypart, store_id and session_id; device,
-                network, region and channel where they are known, part where the source tells it.
+                local_weekday, local_midnight_epoch_seconds, daypart, store_id and session_id; the
+                other parts of the scene where they are known, quantity and amount where they are told, part
+                where the source tells it.
             event_weights: What an event of each type is worth; must be > 0.
 
         Raises:
@@ -139,6 +145,7 @@ class InteractionLog:
             weight=weight[order],
             known_until=int(time.max(initial=-1)) + 1,
             part=interactions["part"].to_numpy(dtype=np.int32)[order] if "part" in interactions else None,
+            relative_price=_paid(interactions, order, item, local_day),
         )
 
     def __len__(self) -> int:
@@ -206,6 +213,7 @@ class InteractionLog:
             weight=self.weight[rows],
             part=None if self.part is None else self.part[rows],
             on_promotion=None if self.on_promotion is None else self.on_promotion[rows],
+            relative_price=None if self.relative_price is None else self.relative_price[rows],
         )
 
     def before(self, epoch_seconds: int) -> InteractionLog:
@@ -261,7 +269,27 @@ class InteractionLog:
             weekday=queries["weekday"].to_numpy(dtype=np.int32),
             cutoff=queries["cutoff_epoch_seconds"].to_numpy(dtype=np.int64),
             fit=queries["fit_epoch_seconds"].to_numpy(dtype=np.int64),
+            scene=np.column_stack(
+                [
+                    told_codes(vocabulary, queries.get(part, UNKNOWN), len(queries))
+                    for part, (vocabulary, _) in self._parts.items()
+                ]
+            ),
         )
+
+    @cached_property
+    def _parts(self) -> dict[str, tuple[Vocabulary, Ints]]:
+        """(the values told of each part of a scene, the code of it in each row of `scenes`)."""
+        found = {}
+        for part in CODED_PARTS:
+            vocabulary = Vocabulary.of(self.scenes[part])
+            found[part] = vocabulary, told_codes(vocabulary, self.scenes[part], len(self.scenes))
+        return found
+
+    @property
+    def part_codes(self) -> dict[str, Ints]:
+        """The code of each part in each row of `scenes`, -1 where it is not told."""
+        return {part: codes for part, (_, codes) in self._parts.items()}
 
     def _spans(self, user: Ints, cutoff: Longs) -> tuple[Longs, Longs]:
         """The rows [begin, end) of each user strictly before the cut-off; empty for user -1."""
@@ -297,7 +325,33 @@ class InteractionLog:
             n_baskets=n_baskets,
             n_items=self.n_items,
             on_promotion=None if self.on_promotion is None else self.on_promotion[row],
+            relative_price=None if self.relative_price is None else self.relative_price[row],
+            store=self.store[row],
+            scene=self.scene[row],
+            daypart=self.daypart[row],
+            weekday=self.weekday[row],
         )
+
+
+def _paid(interactions: pd.DataFrame, order: NDArray[np.int64], item: Ints, local_day: Ints) -> Floats | None:
+    """The relative price of the rows in this order; None where no amount is told."""
+    if not {"quantity", "amount"} <= set(interactions.columns):
+        return None
+    amount = interactions["amount"].to_numpy(dtype=np.float64)[order]
+    quantity = interactions["quantity"].to_numpy(dtype=np.float64)[order]
+    if not (amount > 0).any():
+        return None
+    price = np.divide(amount, quantity, out=np.zeros(len(order)), where=quantity > 0)
+    return relative_prices(item[order], local_day[order], price)
+
+
+def told_codes(vocabulary: Vocabulary, values: Column | str, count: int) -> Ints:
+    """The values' codes, -1 also for 'unknown'; one text stands for `count` of it."""
+    if isinstance(values, str):
+        values = pd.Series(values, range(count), dtype=object)
+    codes = vocabulary.codes(values)
+    unknown = vocabulary.codes(pd.Series([UNKNOWN], dtype=object))[0]
+    return np.where(codes == unknown, -1, codes).astype(np.int32)
 
 
 def _basket_codes(user: Ints, sessions: pd.Series[str], local_day: Ints) -> Ints:

@@ -1,7 +1,10 @@
 """The push plan: the slot with the best expected value for each user, and why every other push stays unsent.
 
 One push is a user, a slot and the best few items that policy allows. Its expected value is
-`p_engage * sum over its items of p_item * price * margin`; the slot that maximises it wins.
+`p_reach * sum over its items of p_item * price * margin - what pushes of late make it cost`, where `p_reach`
+is the chance that a session starts soon after it is sent (`p_engage`, the whole slot's, where no hours are
+known). The slot, with its best minute, its scene and its items, that maximises it wins; where none exceeds
+the least value, silence does.
 """
 
 from __future__ import annotations
@@ -19,10 +22,15 @@ from features.scenes import SCENE_PARTS, UNKNOWN
 from models.choice import choose_pushes
 from models.plan_frames import Plan, plan_frames
 from models.policy.below_value import BELOW_VALUE
-from models.policy.facts import PolicyContext, codes_of, item_facts, push_times, slot_facts, user_facts
+from models.policy.facts import PolicyContext, codes_of, push_times, user_facts
+from models.policy.item_facts import item_facts
 from models.policy.params import PolicyParams
 from models.policy.registry import SLOT_RULES, USER_RULES
 from models.policy.rule import Rule, kept_by, ledger_rows
+from models.policy.slot_facts import slot_facts
+from models.send_time import Doubles, arrivals
+
+_CERTAIN = 1.0 - 1e-9  # a chance of 1 would be endlessly many sessions
 
 __all__ = ["Plan", "PolicyContext", "PolicyParams", "build_plan", "expected_prices"]
 
@@ -35,6 +43,7 @@ def build_plan(
     params: PolicyParams,
     plan_date: date,
     model_version: str,
+    hours: pd.DataFrame | None = None,
 ) -> Plan:
     """The plan of one local day; every user has a push or at least one suppression. Row order is irrelevant.
 
@@ -50,6 +59,8 @@ def build_plan(
         context: Items, purchases and earlier pushes, as of the plan's knowledge cut-off.
         plan_date: The local day on which each user's push is sent.
         model_version: Which model's scores these are.
+        hours: Each user's share of sessions by local hour: index user_id, 24 columns, all > 0; who is not
+            there comes evenly. None: nothing is known, and a push goes as early as it may in its slot.
 
     Raises:
         KairosError: A repeated candidate, a score that is no number, a slot without `p_engage`.
@@ -63,7 +74,9 @@ def build_plan(
 
     candidates, prices_imputed = _candidates(scored, user_ids, reachable, context, params)
     slots, slot_row = _slots(candidates, timing, user_ids)
-    facts = slot_facts(slots, people, push_times(context, params, user_ids), context.as_of, plan_date)
+    expected = None if hours is None else _arrivals(timing, hours, user_ids)
+    sent = push_times(context, params, user_ids)
+    facts = slot_facts(slots, people, sent, context.as_of, plan_date, params, expected)
     is_open = _passing(SLOT_RULES, facts, params, ledger)
     silent = people.loc[np.setdiff1d(reachable, slots["user_code"]), ["user_id"]]
     silent = silent.assign(expected_value=0.0, note="; there is nothing to offer")
@@ -75,6 +88,7 @@ def build_plan(
         facts[is_open].reset_index(drop=True),
         candidates[kept].assign(slot_row=renumbered[slot_row[kept]]).reset_index(drop=True),
         params,
+        plan_date,
     )
     ledger.append(choice.suppressions)
     counts = {
@@ -198,6 +212,18 @@ def _slots(
         }
     )
     return slots, row
+
+
+def _arrivals(timing: pd.DataFrame, hours: pd.DataFrame, user_ids: pd.Index) -> Doubles:
+    """Sessions expected of each user by each hour of the day; none in dayparts that timing does not tell."""
+    of_user = codes_of(user_ids, timing["user_id"])
+    of_slot = codes_of(pd.Index(DAYPARTS), timing["slot"])
+    told = of_user >= 0
+    p_engage = np.zeros((len(user_ids), len(DAYPARTS)))
+    p_engage[of_user[told], of_slot[told]] = timing["p_engage"].to_numpy(dtype=float)[told]
+    shares = hours.reindex(user_ids).to_numpy(dtype=float)
+    shares = np.where(np.isnan(shares), 1.0 / shares.shape[1], shares)
+    return arrivals(np.clip(p_engage, 0.0, _CERTAIN), shares)
 
 
 def _passing(

@@ -88,7 +88,7 @@ def plan_frames(
             "item_id": lead["item_id"].to_numpy(),
             "p_engage": chosen["p_engage"],
             "expected_value": chosen["expected_value"],
-            "propensity": 1.0,  # nothing is explored yet: the choice is certain
+            "propensity": chosen["propensity"],
             "reasons": lead["reasons"].to_numpy(),
             "policy_version": policy_version,
             "experiment": None,

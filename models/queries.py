@@ -7,6 +7,7 @@ of its week's Monday on).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from features.calendar import DAYPARTS, local_midnight, zone_named
 from features.errors import UsageError
-from features.scenes import SCENE_PARTS
+from features.scenes import PASSING_PARTS, SCENE_PARTS, UNKNOWN
 from models.interaction_log import InteractionLog
 from models.scene_codes import CODED_PARTS
 from models.vocabulary import Floats, Ints, Longs
@@ -221,7 +222,7 @@ def _week_starts(monday: Ints, day: Ints, midnight: Longs) -> Longs:
 def usual_scenes(log: InteractionLog, half_life_days: float = 60.0) -> pd.DataFrame:
     """The scene that each user's baskets favour, one row per user with any: (user_id, *SCENE_PARTS).
 
-    First the favourite store, then the favourite device, network, region and channel of the baskets there.
+    First the favourite store, then the favourite device, network, region and so on of the baskets there.
     Baskets count by recency within the user's own history; ties go to what is first in the alphabet.
     """
     _, first = np.unique(log.basket, return_index=True)
@@ -231,9 +232,16 @@ def usual_scenes(log: InteractionLog, half_life_days: float = 60.0) -> pd.DataFr
     weight = np.exp2((log.time[first] - last[user]) / (half_life_days * _DAY_SECONDS))
     favourite = _favourites(user, store, weight, log.n_users)
     there = store == favourite[user]
-    scene = _favourites(user[there], log.scene[first][there], weight[there], log.n_users)
+    lasting = log.scenes.assign(**dict.fromkeys(PASSING_PARTS, UNKNOWN))
+    alike, _ = pd.factorize(pd.MultiIndex.from_frame(lasting))
+    _, example = np.unique(alike, return_index=True)
+    of_basket = example[alike].astype(np.int32)[log.scene[first]]  # a scene that differs only in what passes
+    scene = _favourites(user[there], of_basket[there], weight[there], log.n_users)
     seen = np.unique(user)
-    return pd.DataFrame({"user_id": log.users.decode(seen), **scene_of(log, favourite[seen], scene[seen])})
+    parts = scene_of(log, favourite[seen], scene[seen]) | {
+        part: np.full(len(seen), UNKNOWN, dtype=object) for part in PASSING_PARTS
+    }
+    return pd.DataFrame({"user_id": log.users.decode(seen), **parts})
 
 
 def scene_of(log: InteractionLog, store: Ints, scene: Ints) -> dict[str, NDArray[np.object_]]:
@@ -257,6 +265,19 @@ def _favourites(user: Ints, value: Ints, weight: NDArray[np.float64], n_users: i
     return found
 
 
+def fit_instant(timezones: Collection[str], plan_date: date, as_of: datetime) -> int:
+    """UTC seconds at which the knowledge of the day's retrievers ends: where its week begins first.
+
+    Examples:
+        >>> from datetime import UTC
+        >>> fit_instant(["UTC", "Asia/Tokyo"], date(1970, 1, 8), datetime(1970, 1, 8, tzinfo=UTC))
+        313200
+    """
+    monday = plan_date - timedelta(days=plan_date.weekday())
+    known_until = int(as_of.timestamp())
+    return min([known_until, *(int(local_midnight(monday, str(name)).timestamp()) for name in timezones)])
+
+
 def scoring_queries(opportunities: pd.DataFrame, plan_date: date, as_of: datetime) -> pd.DataFrame:
     """Queries for a day that has not happened, one row per row of `opportunities`, in their order.
 
@@ -276,10 +297,8 @@ def scoring_queries(opportunities: pd.DataFrame, plan_date: date, as_of: datetim
     if unknown:
         raise UsageError(f"daypart == {min(unknown)!r}, must be one of {', '.join(DAYPARTS)}.")
     known_until = int(as_of.timestamp())
-    monday = plan_date - timedelta(days=plan_date.weekday())
     zones = {str(name) for name in opportunities["timezone"].unique()}
     midnights = {name: int(local_midnight(plan_date, name).timestamp()) for name in zones}
-    week_start = min((int(local_midnight(monday, name).timestamp()) for name in zones), default=known_until)
     n = len(opportunities)
     return pd.DataFrame(
         {
@@ -292,7 +311,7 @@ def scoring_queries(opportunities: pd.DataFrame, plan_date: date, as_of: datetim
             "cutoff_epoch_seconds": np.minimum(
                 opportunities["timezone"].map(midnights).to_numpy(dtype=np.int64), known_until
             ),
-            "fit_epoch_seconds": np.full(n, min(week_start, known_until), dtype=np.int64),
+            "fit_epoch_seconds": np.full(n, fit_instant(zones, plan_date, as_of), dtype=np.int64),
             "split": np.full(n, "score", dtype=object),
             "n_items": np.zeros(n, dtype=np.int64),
         },

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -14,17 +15,23 @@ from numpy.typing import NDArray
 
 from features.errors import KairosError
 from features.tables import declared_trends
-from models.boosting import Trees, grow_all
+from models.boosting import Rows, Trees, dataset, grow
 from models.calibration import Calibrator, fit_calibrator
 from models.candidates.cut import Cut
+from models.context_columns import CONTEXT
+from models.mixing import evened, share_of_first
 from models.ranker_params import RankerParams, lightgbm_settings
 from models.ranker_rows import Encoding, feature_matrix, worths_of
-from models.training_set import RankingSet
+from models.training_set import RankingSet, SamplingParams, sample_negatives
+from models.vocabulary import Ints
 
 __all__ = ["Ranker", "RankerParams", "fit_ranker"]
 
-FORMAT = 2
-_ONE_BOOSTER_FORMAT = 1
+FORMAT = 3
+_ONE_BOOSTER_FORMAT, _EQUAL_WEIGHTS_FORMAT = 1, 2
+_TARGETS_ALONE = 2  # worths where labels are not graded: nothing and a target
+_SMOOTH = 15  # trees over whose NDCG@10 the mean is taken where there are few targets
+_ROWS_FOR_BOOSTERS = 400_000  # four boosters at a hundred thousand rows, one from four hundred thousand on
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Ranker:
 
     Attributes:
         models: LightGBM's model texts, the one thing that is stored; the score is the mean of theirs.
+        weights: Of the models, where the score is their weighted sum and not their mean.
         features: Column names, in order.
         categories: Known values of each category column; others count as missing.
         chance: From score to the share of such candidates that were bought.
@@ -44,10 +52,20 @@ class Ranker:
     categories: Mapping[str, tuple[str, ...]]
     chance: Calibrator
     cut: Cut | None = None
+    weights: tuple[float, ...] = ()
 
     def score(self, features: pd.DataFrame, threads: int = 2) -> NDArray[np.float64]:
         """LambdaRank scores, one per row; only their order within a query means something."""
         return self._mean_of(features, threads)
+
+    @cached_property
+    def trees(self) -> int:
+        """How many all its boosters have."""
+        return sum(booster.num_trees() for booster in self._boosters)
+
+    def score_matrix(self, matrix: NDArray[np.float32], threads: int = 2) -> NDArray[np.float64]:
+        """The scores of rows as `feature_matrix` gives them."""
+        return mean_prediction(self._boosters, matrix, threads, weights=self.weights)
 
     def chances(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability that the candidate is bought on the query's occasion, for each score."""
@@ -64,7 +82,9 @@ class Ranker:
 
     def importance(self) -> pd.DataFrame:
         """(feature, gain) with gain as a share of the total, largest first."""
-        gain = np.sum([booster.feature_importance("gain") for booster in self._boosters], axis=0)
+        weights = self.weights or [1.0] * len(self.models)
+        gains = zip(weights, self._boosters, strict=True)
+        gain = np.sum([weight * one.feature_importance("gain") for weight, one in gains], axis=0)
         frame = pd.DataFrame({"feature": self.features, "gain": gain / max(gain.sum(), 1e-12)})
         return frame.sort_values(["gain", "feature"], ascending=[False, True], ignore_index=True)
 
@@ -78,6 +98,7 @@ class Ranker:
                 "chance": self.chance.as_dict(),
                 "cut": None if self.cut is None else self.cut.as_dict(),
                 "models": self.models,
+                "weights": self.weights,
             }
         )
 
@@ -91,6 +112,8 @@ class Ranker:
         stored = json.loads(text)
         if stored.get("format") == _ONE_BOOSTER_FORMAT:  # a champion trained before must still be compared
             stored |= {"format": FORMAT, "models": [stored["model"]]}
+        if stored.get("format") == _EQUAL_WEIGHTS_FORMAT:
+            stored |= {"format": FORMAT}
         if stored.get("format") != FORMAT:
             raise KairosError(
                 f"ranker format == {stored.get('format')}, must be {FORMAT}; train again with this version."
@@ -101,6 +124,7 @@ class Ranker:
             {name: tuple(values) for name, values in stored["categories"].items()},
             Calibrator.from_dict(stored["chance"]),
             None if stored.get("cut") is None else Cut.from_dict(stored["cut"]),
+            tuple(stored.get("weights", ())),
         )
 
     @cached_property
@@ -111,7 +135,7 @@ class Ranker:
         self, features: pd.DataFrame, threads: int, pred_contrib: bool = False
     ) -> NDArray[np.float64]:
         matrix = feature_matrix(features, self.features, self.categories)
-        return mean_prediction(self._boosters, matrix, threads, pred_contrib)
+        return mean_prediction(self._boosters, matrix, threads, pred_contrib, self.weights)
 
 
 def mean_prediction(
@@ -119,17 +143,19 @@ def mean_prediction(
     matrix: NDArray[np.float32],
     threads: int,
     pred_contrib: bool = False,
+    weights: Sequence[float] = (),
 ) -> NDArray[np.float64]:
-    """The boosters' mean score of each row, or of their contributions to it."""
+    """The boosters' mean score of each row, or their weighted sum; or of their contributions to it."""
     total: NDArray[np.float64] | None = None
-    for booster in boosters:
+    for at, booster in enumerate(boosters):
         told = np.asarray(
             booster.predict(matrix, pred_contrib=pred_contrib, num_threads=threads), dtype=np.float64
         )
+        told = told * weights[at] if weights else told
         total = told if total is None else total + told
     if total is None:
         raise KairosError("ranker has 0 boosters, must have one or more; train again.")
-    return total / len(boosters)
+    return total if weights else total / len(boosters)
 
 
 def fit_ranker(
@@ -155,32 +181,170 @@ def fit_ranker(
     Source:
         LambdaRank: Burges, "From RankNet to LambdaRank to LambdaMART" (2010).
     """
-    params = params or RankerParams()
-    encoding = Encoding.of(train.features)
-    worths = worths_of(train.label, validation.label)
-    allowed = numeric_trends(encoding, trends)
-    settings = [
-        lightgbm_settings(params, encoding.names, worths, allowed, booster)
-        for booster in range(params.boosters)
-    ]
-    learnt, judged = encoding.rows(train, worths), encoding.rows(validation, worths)
-    trees: list[Trees]
-    if cluster is None:
-        trees = grow_all(settings, learnt, judged, params.patience_trees)
-    else:
-        from models.distributed_fit import grow_on_cluster  # half a second that only a cluster's user waits
+    return RankerFit(train, validation, params, trends).ranker(cluster=cluster)
 
-        trees = grow_on_cluster(cluster, settings, learnt, judged, params.patience_trees)
-    models = tuple(one.text for one in trees)
-    boosters = tuple(lgb.Booster(model_str=text) for text in models)
-    scores = mean_prediction(boosters, judged.matrix, params.threads)
-    return Ranker(
-        models,
-        encoding.names,
-        encoding.categories,
-        # Scores are no probabilities, so only a free-form monotone map fits them.
-        fit_calibrator(scores, validation.label > 0, validation.query_id, methods=("isotonic",)),
+
+class RankerFit:
+    """Rows, encoded and binned once, from which rankers over different columns are fitted."""
+
+    def __init__(
+        self,
+        train: RankingSet,
+        validation: RankingSet,
+        params: RankerParams | None = None,
+        trends: Mapping[str, int] | None = None,
+    ) -> None:
+        """Arguments as of `fit_ranker`; nothing is fitted yet."""
+        self.params = params or RankerParams()
+        self.encoding = Encoding.of(train.features)
+        self._worths = worths_of(train.label, validation.label)
+        self._trends = numeric_trends(self.encoding, trends)
+        self._learnt = self.encoding.rows(train, self._worths)
+        self._judged = self.encoding.rows(validation, self._worths)
+        self._label, self._query = validation.label, validation.query_id
+        self._grown: dict[tuple[frozenset[str], RankerParams], list[Trees]] = {}
+
+    @property
+    def careful(self) -> bool:
+        """Whether validation holds so few targets that what it says of one ranker is half chance."""
+        return bool((self._label > 0).sum() < self.params.few_targets)
+
+    def ranker(self, hidden: Collection[str] = (), cluster: str | None = None) -> Ranker:
+        """A ranker that does not see the columns `hidden`.
+
+        Where there are few targets it is a mix of three, each a mean of several boosters: one over the
+        retrievers' opinions alone, half and half with one over all columns that tell nothing of the moment;
+        both together half and half with one over all. Only what validation tells for certain moves the
+        halves, so that neither a context that says nothing nor a feature too many can hurt much.
+        """
+        shown = frozenset(self.encoding.names) - frozenset(hidden)
+        if cluster is not None or not self.careful:
+            judged = self._trees(shown, self.params, cluster)
+            return self._ranker(judged, (), self._refitted(judged, shown, cluster))
+        params, sizes = careful_params(self.params, self._learnt.grade), self._judged.group_sizes
+        lasting = shown - CONTEXT
+        opinions = frozenset(name for name in lasting if name.startswith("score_"))
+        trees: list[Trees] = []
+        weights: list[float] = []
+        mixed: NDArray[np.float64] | None = None
+        for columns in dict.fromkeys((opinions, lasting, shown)):
+            if not columns:
+                continue
+            grown = self._trees(columns, params)
+            score = mean_prediction(_boosters(grown), self._judged.matrix, params.threads)
+            scale = evened(score, sizes)
+            share = 1.0 if mixed is None else share_of_first(score * scale, mixed, self._label, sizes)
+            weights = [weight * (1 - share) for weight in weights] + [scale * share / len(grown)] * len(grown)
+            trees += grown
+            mixed = score * scale * share + (0.0 if mixed is None else mixed * (1 - share))
+            again = evened(mixed, sizes)  # two halves that disagree spread less than either
+            mixed, weights = mixed * again, [weight * again for weight in weights]
+        kept = [at for at, weight in enumerate(weights) if weight]
+        return self._ranker([trees[at] for at in kept], tuple(weights[at] for at in kept))
+
+    def _trees(self, shown: frozenset[str], params: RankerParams, cluster: str | None = None) -> list[Trees]:
+        """The boosters over these columns, grown once."""
+        if (shown, params) not in self._grown:
+            settings = self._settings(params, shown)
+            if cluster is not None:
+                from models.distributed_fit import grow_on_cluster  # half a second that only its user waits
+
+                grown = grow_on_cluster(cluster, settings, self._learnt, self._judged, params.patience_trees)
+            else:
+                train, judged = self._datasets
+                smooth = _SMOOTH if self.careful else 1
+                grown = [grow(one, train, judged, params.patience_trees, smooth) for one in settings]
+            self._grown[shown, params] = grown
+        return self._grown[shown, params]
+
+    def _refitted(self, trees: Sequence[Trees], shown: frozenset[str], cluster: str | None) -> list[Trees]:
+        """Boosters fitted on all queries, the judged ones too, as large as those that were judged."""
+        if not self.params.refits or len(self._worths) > _TARGETS_ALONE:
+            return []  # the judged queries tell targets alone: learning from them would unlearn the grades
+        count = round(float(np.mean([one.count for one in trees])))
+        settings = [
+            one | {"num_iterations": count}
+            for one in self._settings(replace(self.params, boosters=self.params.refits), shown)
+        ]
+        if cluster is not None:
+            from models.distributed_fit import grow_on_cluster
+
+            return grow_on_cluster(cluster, settings, self._both(), None, 0)
+        return [grow(one, self._both_binned, None, 0) for one in settings]
+
+    @cached_property
+    def _both_binned(self) -> lgb.Dataset:
+        return dataset(self._both())
+
+    def _both(self) -> Rows:
+        """The rows of train and, sampled alike, of validation."""
+        learnt, judged = self._learnt, self._judged
+        most = int(np.add.reduceat(learnt.grade == 0, _starts(learnt.group_sizes)).max(initial=1))
+        kept = sample_negatives(
+            self._query, judged.grade.astype(np.float32), SamplingParams(max(most, 1), self.params.seed)
+        )
+        query = np.repeat(np.arange(len(judged.group_sizes)), judged.group_sizes)[kept]
+        sizes = np.bincount(query, minlength=len(judged.group_sizes))
+        matrix = np.concatenate([learnt.matrix, judged.matrix[kept]])
+        grade = np.concatenate([learnt.grade, judged.grade[kept]])
+        groups = np.concatenate([learnt.group_sizes, sizes[sizes > 0]]).astype(np.int32)
+        return replace(learnt, matrix=matrix, grade=grade, group_sizes=groups)
+
+    @cached_property
+    def _datasets(self) -> tuple[lgb.Dataset, lgb.Dataset]:
+        train = dataset(self._learnt)
+        return train, dataset(self._judged, train)
+
+    def _settings(self, params: RankerParams, shown: frozenset[str]) -> list[dict[str, Any]]:
+        names = self.encoding.names
+        settings = [
+            lightgbm_settings(params, names, self._worths, self._trends, booster)
+            for booster in range(params.boosters)
+        ]
+        if len(shown) < len(names):  # columns in no constraint are never split by
+            allowed = [at for at, name in enumerate(names) if name in shown]
+            settings = [one | {"interaction_constraints": [allowed]} for one in settings]
+        return settings
+
+    def _ranker(
+        self, trees: Sequence[Trees], weights: tuple[float, ...], refitted: Sequence[Trees] = ()
+    ) -> Ranker:
+        # Chances are told by what has not seen validation; boosters of one size score on one scale.
+        scores = mean_prediction(_boosters(trees), self._judged.matrix, self.params.threads, weights=weights)
+        return Ranker(
+            tuple(one.text for one in (*trees, *refitted)),
+            self.encoding.names,
+            self.encoding.categories,
+            # Scores are no probabilities, so only a free-form monotone map fits them.
+            fit_calibrator(scores, self._label > 0, self._query, methods=("isotonic",)),
+            weights=weights,
+        )
+
+
+def careful_params(params: RankerParams, grade: Ints) -> RankerParams:
+    """Parameters for few targets: smaller trees, smaller steps, and as many boosters as the rows allow.
+
+    Examples:
+        >>> few = careful_params(RankerParams(learning_rate=0.05), np.repeat([1, 0], [500, 50_000]))
+        >>> few.leaves, few.min_rows_per_leaf, few.boosters
+        (7, 50, 4)
+    """
+    targets = int((grade > 0).sum())
+    return replace(
+        params,
+        leaves=min(params.leaves, 7 if targets < 1_000 else 15 if targets < 5_000 else 31),
+        min_rows_per_leaf=int(np.clip(len(grade) // 1_000, 20, params.min_rows_per_leaf)),
+        boosters=max(params.boosters, int(np.clip(_ROWS_FOR_BOOSTERS // max(len(grade), 1), 1, 4))),
     )
+
+
+def _starts(sizes: Ints) -> NDArray[np.intp]:
+    """Where each group begins."""
+    return np.cumsum(sizes, dtype=np.intp) - sizes
+
+
+def _boosters(trees: Sequence[Trees]) -> tuple[lgb.Booster, ...]:
+    return tuple(lgb.Booster(model_str=one.text) for one in trees)
 
 
 def numeric_trends(encoding: Encoding, trends: Mapping[str, int] | None) -> dict[str, int]:

@@ -19,6 +19,9 @@ class RankerParams:
         patience_trees: Trees without a better validation NDCG@10 before stopping.
         truncation: Ranks whose order LambdaRank cares about.
         boosters: Boosters that differ in their seed only; the ranker's score is the mean of theirs.
+        refits: Further boosters, fitted on the judged queries too, with as many trees as those chose: the
+            newest weeks are worth most, and only the number of trees needed them unseen.
+        few_targets: Below so many targets of validation the fit is careful (see `models.ranker.fit_ranker`).
         monotone: Whether a feature that declares a trend may only move the score that way.
         threads: CPU threads; the model does not depend on them.
         seed: The same rows, parameters and seed give the same bytes.
@@ -34,11 +37,15 @@ class RankerParams:
     patience_trees: int = 40
     truncation: int = 20
     boosters: int = 1
+    refits: int = 1
+    few_targets: int = 0
     monotone: bool = True
     threads: int = 2
     seed: int = 20_171_204
 
     def __post_init__(self) -> None:
+        if self.refits < 0:
+            raise UsageError(f"refits == {self.refits}, must be >= 0.")
         for name in ("leaves", "max_trees", "patience_trees", "truncation", "boosters", "threads"):
             smallest = 2 if name == "leaves" else 1
             if getattr(self, name) < smallest:

@@ -21,6 +21,7 @@ MOMENTS = {
     "late": "late in the evening",
 }
 _NEW_DAYS = 42  # an item is news for its first six weeks
+_CLEARLY_CHEAPER = 0.93  # half of a small cut is chance
 _CLEARLY_MORE = 1.15  # shares and rates this far above even are worth a sentence
 
 
@@ -107,6 +108,14 @@ def weekday_sales(row: Row) -> str | None:
         if share is not None and share * 7 >= _CLEARLY_MORE:
             return f"{words} well on {WEEKDAYS[int(weekday)]}s"
     return None
+
+
+def price_cut(row: Row) -> str | None:
+    """How far the item's price lies below its usual one these days."""
+    now = number(row, "item_price_7d")
+    if now is None or now > _CLEARLY_CHEAPER:
+        return None
+    return f"about {round(100 * (1 - now))}% below its usual price these days"
 
 
 def promotion(row: Row) -> str | None:

@@ -35,6 +35,7 @@ REGION = Reason("region", words.scene_sales("region", "in your region"))
 DEVICE = Reason("device", words.scene_sales("device", "on this kind of device"))
 NETWORK = Reason("network", words.scene_sales("network", "on this kind of connection"))
 CHANNEL = Reason("channel", words.scene_sales("channel", "through this channel"))
+WEATHER = Reason("weather", words.scene_sales("weather", "in such weather"))
 SCENE_TIME = Reason("store_time", words.scene_time)
 PAYDAY = Reason("payday", words.payday)
 SEASON = Reason("season", words.season_fit)
@@ -45,6 +46,9 @@ POPULAR = Reason("popular", words.popular)
 NEW_ITEM = Reason("new_item", words.new_item)
 PRICE = Reason("price", words.nothing)
 """Its contribution counts, but no sentence tells it: a price alone is no reason to be reminded of an item."""
+BASKET = Reason("basket_size", words.nothing)
+"""How large a basket is expected moves the order, but is nothing to tell a reader."""
+PRICE_CUT = Reason("price_cut", words.price_cut)
 BOUGHT_TOGETHER = Reason(
     "bought_together",
     words.proposed(
@@ -69,6 +73,13 @@ REASONS: Mapping[str, Reason] = {
     "user_item_": DUE_AGAIN,
     "score_personal": DUE_AGAIN,
     "score_repurchase": DUE_AGAIN,
+    "score_habit_time": USER_RHYTHM,
+    "score_habit_scene": DUE_AGAIN,
+    "score_occasion_": DUE_AGAIN,
+    "score_kind_": CATEGORY_HABIT,
+    "score_basket_": BASKET,
+    "score_deal_habit": PRICE_CUT,
+    "item_price_": PRICE_CUT,
     "user_category_": CATEGORY_HABIT,
     "score_category": CATEGORY_HABIT,
     "user_daypart": USER_RHYTHM,
@@ -96,11 +107,14 @@ REASONS: Mapping[str, Reason] = {
     "category_network_": NETWORK,
     "item_channel_": CHANNEL,
     "category_channel_": CHANNEL,
+    "item_weather_": WEATHER,
+    "category_weather_": WEATHER,
     "store_daypart": SCENE_TIME,
     "region_daypart": SCENE_TIME,
     "device_daypart": SCENE_TIME,
     "network_daypart": SCENE_TIME,
     "channel_daypart": SCENE_TIME,
+    "weather_daypart": SCENE_TIME,
     "store_trend": SCENE_TIME,
     "user_push_": PUSHES,
     "score_popular_store": STORE,

@@ -1,4 +1,4 @@
-"""Scenes as one small integer a row: whole rows of device, network, region and channel, each kept once."""
+"""Scenes as one small integer a row: whole rows of device, network, region and so on, each kept once."""
 
 from __future__ import annotations
 

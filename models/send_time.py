@@ -38,11 +38,20 @@ def reach(p_engage: Doubles, profiles: Doubles, begin: Doubles, end: Doubles) ->
         >>> reach(p, even, np.array([0.0, 6.0]), np.array([6.0, 14.0])).round(2).tolist()
         [[0.5, 0.75]]
     """
+    return chance_between(arrivals(p_engage, profiles), begin, end)
+
+
+def arrivals(p_engage: Doubles, profiles: Doubles) -> Doubles:
+    """Sessions expected by each full hour of the day, rows x 25: a running total from 0."""
     slot = np.searchsorted(STARTS, np.arange(24), side="right") - 1
     in_slot = np.stack([profiles[:, slot == part].sum(axis=1) for part in range(len(DAYPARTS))], axis=1)
     rate = -np.log1p(-p_engage)[:, slot] * profiles / in_slot[:, slot]
-    total = np.concatenate([np.zeros((len(rate), 1)), rate.cumsum(axis=1)], axis=1)
-    return np.asarray(-np.expm1(_at(total, begin) - _at(total, end)), dtype=np.float64)
+    return np.concatenate([np.zeros((len(rate), 1)), rate.cumsum(axis=1)], axis=1)
+
+
+def chance_between(expected: Doubles, begin: Doubles, end: Doubles) -> Doubles:
+    """P(a session starts in [begin, end)) of each row of `arrivals` and window of local hours."""
+    return np.asarray(-np.expm1(_at(expected, begin) - _at(expected, end)), dtype=np.float64)
 
 
 def _at(total: Doubles, hours: Doubles) -> Doubles:

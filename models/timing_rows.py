@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.calendar import DAYPARTS, local_midnight
-from features.scenes import SCENE_PARTS, UNKNOWN
+from features.scenes import PASSING_PARTS, SCENE_PARTS, UNKNOWN
 
 TIMING_COLUMNS = (
     "user_id",
@@ -89,13 +89,13 @@ def _user_days(
 
 
 def with_last_scene(grid: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
-    """`grid` with the scene parts of each user's last session before the row's day.
+    """`grid` with the scene parts of each user's last session before the row's day, but those that pass.
 
     Args:
         grid: (user_id, local_day, ...).
         sessions: As in `timing_rows`.
     """
-    told = [part for part in SCENE_PARTS if part in sessions]
+    told = [part for part in SCENE_PARTS if part in sessions and part not in PASSING_PARTS]
     last = sessions.sort_values(["user_id", "local_day", "epoch_seconds", *told])
     last = last.drop_duplicates(["user_id", "local_day"], keep="last")
     joined = pd.merge_asof(

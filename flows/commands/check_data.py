@@ -38,6 +38,7 @@ def check_data(
             EventLake(Path(folder), memory_gb=settings.duckdb_memory_gb),
             now=datetime.now(UTC),
             max_quarantine_share=1.0,
+            zones_by_place=settings.zones_by_place,
             progress=lambda name, rows: current.say(f"{name}: {rows:,} rows"),
         ).manifest
         current.say(f"events from {manifest.first_event} to {manifest.last_event}")

@@ -37,7 +37,7 @@ def promote(
 ) -> None:
     """Make a version champion; refused (exit 3) unless the gate said yes to it."""
     from features.errors import RefusedError
-    from flows.commands.output import console
+    from flows.commands.output import console, who_am_i
     from flows.wiring import open_stores
 
     registry = open_stores().registry
@@ -46,27 +46,18 @@ def promote(
     if not force and (gate is None or not gate["promote"]):
         said = "never looked at it" if gate is None else f"said no: {'; '.join(gate['reasons'])}"
         raise RefusedError(f"the gate {said}; add --force to promote {version} all the same.")
-    event = registry.move_alias("champion", version, _who(), why)
+    event = registry.move_alias("champion", version, who_am_i(), why)
     console().print(f"champion: {event.to_version} (before: {event.from_version or 'none'})")
 
 
 @app.command()
 def rollback(why: Annotated[str, typer.Option("--why", help="Kept in the record.")] = "rolled back") -> None:
     """Give the champion's place back to the version that had it before."""
-    from flows.commands.output import console
+    from flows.commands.output import console, who_am_i
     from flows.wiring import open_stores
 
     registry = open_stores().registry
-    event = registry.move_alias("champion", registry.previous_champion(), _who(), why)
+    event = registry.move_alias("champion", registry.previous_champion(), who_am_i(), why)
     console().print(
         f"champion: {event.to_version} (before: {event.from_version}); kairos score publishes its plan."
     )
-
-
-def _who() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

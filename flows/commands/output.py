@@ -42,6 +42,16 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any
     return grid
 
 
+def who_am_i() -> str:
+    """The person at the terminal, for the record."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
 def cell_text(value: Any) -> str:
     """A value as a table shows it.
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from features.contracts import CONTRACTS
 from features.errors import KairosError, UsageError
+from features.scene_names import scene_names
 from infra.shown_url import shown_url
 
 _CHUNK_ROWS = 100_000
@@ -51,7 +52,8 @@ class DatabaseSource:
         return ()
 
     def read(self, table: str) -> Iterator[pd.DataFrame]:
-        """Chunks of a table ordered by its key; only contract columns are selected.
+        """Chunks of a table ordered by its key; only contract columns are selected,
+        and what stands for a part of a scene that the table does not name (see `features.scene_names`).
 
         Raises:
             KairosError: The database cannot be read, or has no such required table.
@@ -69,9 +71,8 @@ class DatabaseSource:
                     return
                 names = [column["name"] for column in inspector.get_columns(table)]
                 contract.check_file(dict.fromkeys(names, "object"))
-                wanted: list[sa.ColumnClause[Any]] = [
-                    sa.column(name) for name in contract.column_names if name in names
-                ]
+                known = [*contract.column_names, *scene_names(names, contract.column_names)]
+                wanted: list[sa.ColumnClause[Any]] = [sa.column(name) for name in known if name in names]
                 query = sa.select(*wanted).select_from(sa.table(table)).order_by(sa.column(contract.key))
                 result = connection.execution_options(stream_results=True, yield_per=_CHUNK_ROWS).execute(
                     query

@@ -9,13 +9,18 @@ import numpy as np
 import pandas as pd
 
 from features.errors import UsageError
+from models.candidates.basket_size import BasketSize
 from models.candidates.covisit import Covisit
 from models.candidates.cut import Cut
+from models.candidates.deal_habit import DealHabit
 from models.candidates.ease import Ease
 from models.candidates.expected import Expected
 from models.candidates.facet_neighbours import FacetNeighbours
+from models.candidates.habit import Habit
+from models.candidates.kinds import Kinds
 from models.candidates.neighbours import UserNeighbours
 from models.candidates.new_items import NewItems
+from models.candidates.occasion import Occasion
 from models.candidates.onboarding import Onboarding
 from models.candidates.personal import Personal
 from models.candidates.popular import Popular
@@ -65,6 +70,15 @@ def default_sources() -> tuple[Source, ...]:
         Source(Personal(30.0), 0),
         Source(Personal(14.0), 100),
         Source(Personal(), 0),
+        Source(Habit("time"), 0),
+        Source(Habit("scene"), 0),
+        Source(Occasion("any"), 0),
+        Source(Occasion("store"), 0),
+        Source(Occasion("store_daypart"), 0),
+        Source(Occasion("alike"), 0),
+        Source(BasketSize("expected"), 0),
+        Source(BasketSize("item"), 0),
+        Source(Kinds(2), 0),
         Source(Repurchase(), 300),
         Source(TifuKnn(), 150),
         Source(Ease(), 300),
@@ -74,6 +88,7 @@ def default_sources() -> tuple[Source, ...]:
         Source(Expected(), 200),
         Source(Promoted(), 60, only_new=True),
         Source(PromotionHabit(), 0),
+        Source(DealHabit(), 0),
         Source(Popular("store"), 50, only_new=True),
         Source(Popular("daypart"), 30, only_new=True),
         Source(Popular(), 30, only_new=True),

@@ -21,9 +21,10 @@ def is_under_cap(rows: pd.DataFrame, params: PolicyParams) -> NDArray[np.bool_]:
 
 
 def _words(rows: pd.DataFrame, params: PolicyParams) -> list[str]:
-    chosen = rows["chosen"] if "chosen" in rows else [None] * len(rows)
+    nobody = [None] * len(rows)
+    chosen = rows.get("chosen", nobody)  # why another push of the day went before
     return [
-        f"{count} of at most {cap} pushes that day" + (f"; {better} is worth more" if better else "")
+        f"{count} of at most {cap} pushes that day" + (f"; {better}" if better else "")
         for count, cap, better in zip(rows["pushes_that_day"], rows["cap"], chosen, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Rule expired: a slot whose send time passed before the plan was made is gone."""
+"""Rule expired: a slot whose last time to send passed before the plan was made is gone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_still_ahead(slots: pd.DataFrame, params: PolicyParams) -> NDArray[np.bool
 
 def _words(slots: pd.DataFrame, params: PolicyParams) -> list[str]:
     hours = (slots["as_of_epoch_seconds"] - slots["send_epoch_seconds"]) / 3600
-    return [f"its send time had passed {late:.1f} hours before the plan was made" for late in hours]
+    return [f"its last time to send had passed {late:.1f} hours before the plan was made" for late in hours]
 
 
 EXPIRED = Rule("expired", ("send_epoch_seconds", "as_of_epoch_seconds"), is_still_ahead, _words)

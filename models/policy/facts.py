@@ -1,11 +1,11 @@
-"""What the rules read, joined once: facts of users, of their slots, and of candidate items.
+"""What the rules read of users and of pushes, joined once; slots and items have files of their own.
 
 Lookups go over integer codes, so a million candidates cost seconds, not a string merge.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -13,11 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.calendar import known_timezones, local_midnight, zone_named
+from features.places import OWN, countries
 from features.scenes import UNKNOWN, filled_part
+from models.policy.kill_switch import STOP_COLUMNS, everything_off
 from models.policy.params import PolicyParams
-from models.policy.quiet_hours import minute_of_day, send_window
+from models.policy.quiet_hours import minute_of_day
+from models.policy.weekly_cap import WEEK_DAYS
 
 _SECONDS_BITS = 36  # epoch seconds fit well below 2**36, user codes above
+_DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,16 @@ class PolicyContext:
         as_of: Knowledge cut-off, UTC.
         items: (item_id, available, stock, sensitive); one row an item.
         purchases: (user_id, item_id, last_bought_epoch_seconds, mean_gap_days); one row a pair ever bought.
-        pushes: (user_id, sent_at, channel); sent or planned, without the batch that this plan replaces.
+        pushes: (user_id, sent_at, channel); sent or planned by any campaign, each once, without the batch
+            that this plan replaces.
+        stops: `STOP_COLUMNS`, the kill switches that are on.
     """
 
     as_of: datetime
     items: pd.DataFrame
     purchases: pd.DataFrame
     pushes: pd.DataFrame
+    stops: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(STOP_COLUMNS)))
 
 
 def user_facts(
@@ -43,8 +50,9 @@ def user_facts(
     """One row per id of `user_ids`, in its order; an id that `users` lacks has no consent.
 
     Returns:
-        (user_id, push_consent, timezone, timezone_known, quiet_start and quiet_end in minutes of the day,
-        min_window_minutes, cap, pushes_that_day, region).
+        (user_id, push_consent, switched_off, timezone, timezone_known, quiet_start and quiet_end in minutes
+        of the day, min_window_minutes, cap, pushes_that_day, pushes_that_week, region). A zone is known when
+        the user's own row names one; `timezone_source`, where told, says so.
     """
     zone_named(params.default_timezone)
     rows = users.drop_duplicates("user_id").set_index("user_id").reindex(user_ids)
@@ -52,7 +60,9 @@ def user_facts(
     def column(name: str) -> pd.Series:
         return rows[name] if name in rows else pd.Series(None, index=rows.index, dtype=object)
 
-    known = column("timezone").isin(known_timezones()).to_numpy(dtype=bool)
+    valid = column("timezone").isin(known_timezones()).to_numpy(dtype=bool)
+    source = column("timezone_source").astype("object").fillna(OWN)
+    quiet_from, quiet_until = _default_quiet(countries(column("locale"), column("region")), params)
     start = column("quiet_start").map(minute_of_day).to_numpy(dtype=float)
     end = column("quiet_end").map(minute_of_day).to_numpy(dtype=float)
     own = ~np.isnan(start) & ~np.isnan(end)
@@ -61,17 +71,29 @@ def user_facts(
         {
             "user_id": user_ids.to_numpy(),
             "push_consent": column("push_consent").to_numpy(),
-            "timezone": np.where(known, column("timezone").astype(object), params.default_timezone),
-            "timezone_known": known,
-            "quiet_start": np.where(own, start, _minute(params.default_quiet_start)).astype(np.int64),
-            "quiet_end": np.where(own, end, _minute(params.default_quiet_end)).astype(np.int64),
+            "switched_off": everything_off(context.stops),
+            "timezone": np.where(valid, column("timezone").astype(object), params.default_timezone),
+            "timezone_known": valid & source.eq(OWN).to_numpy(dtype=bool),
+            "quiet_start": np.where(own, start, quiet_from).astype(np.int64),
+            "quiet_end": np.where(own, end, quiet_until).astype(np.int64),
             "min_window_minutes": params.min_window_minutes,
             "cap": allowed.clip(0, params.max_per_day).to_numpy(dtype=np.int64),
             "region": filled_part(column("region")).to_numpy(),
         }
     )
-    facts["pushes_that_day"] = _pushes_on(plan_date, facts, push_times(context, params, user_ids))
+    sent = push_times(context, params, user_ids)
+    facts["pushes_that_day"] = _pushes_on(plan_date, 1, facts, sent)
+    facts["pushes_that_week"] = _pushes_on(plan_date, WEEK_DAYS, facts, sent)
     return facts
+
+
+def _default_quiet(country: pd.Series, params: PolicyParams) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(start, end) minutes of those who named none: their country's, else everybody's."""
+    everybody = (params.default_quiet_start, params.default_quiet_end)
+    named = {name: hours for name, *hours in params.country_quiet}
+    found = [[_minute(text) for text in named.get(name, everybody)] for name in country]
+    minutes = np.array(found, dtype=np.int64).reshape(len(country), 2)
+    return minutes[:, 0], minutes[:, 1]
 
 
 def push_times(context: PolicyContext, params: PolicyParams, user_ids: pd.Index) -> NDArray[np.int64]:
@@ -81,15 +103,18 @@ def push_times(context: PolicyContext, params: PolicyParams, user_ids: pd.Index)
         return np.zeros(0, dtype=np.int64)
     channel = filled_part(pushes["channel"]) if "channel" in pushes else pd.Series(UNKNOWN, pushes.index)
     codes = codes_of(user_ids, pushes["user_id"])
-    counted = (codes >= 0) & channel.isin(params.push_channels).to_numpy(dtype=bool)
+    other = channel.str.lower().isin(params.uncounted_channels).to_numpy(dtype=bool)
+    counted = (codes >= 0) & ~other
     seconds = pd.to_datetime(pushes["sent_at"], utc=True).to_numpy("datetime64[s]").astype(float)
     return np.sort(push_keys(codes[counted], seconds[counted]))
 
 
-def _pushes_on(plan_date: date, users: pd.DataFrame, sent: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many counted pushes each user has on the local day."""
+def _pushes_on(plan_date: date, days: int, users: pd.DataFrame, sent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many counted pushes each user has on so many local days, the last of them the plan date."""
     bounds = {
-        zone: [int(local_midnight(plan_date + timedelta(days=day), zone).timestamp()) for day in (0, 1)]
+        zone: [
+            int(local_midnight(plan_date + timedelta(days=day), zone).timestamp()) for day in (1 - days, 1)
+        ]
         for zone in users["timezone"].unique()
     }
     codes = np.arange(len(users))
@@ -100,37 +125,6 @@ def _pushes_on(plan_date: date, users: pd.DataFrame, sent: NDArray[np.int64]) ->
         for i in (0, 1)
     )
     return np.asarray(last - first, dtype=np.int64)
-
-
-def slot_facts(
-    slots: pd.DataFrame, users: pd.DataFrame, sent: NDArray[np.int64], as_of: datetime, plan_date: date
-) -> pd.DataFrame:
-    """`slots` with its user's facts, its send window and the distance to the user's nearest push.
-
-    Args:
-        slots: (user_code, slot, ...); `user_code` is a row number of `users`.
-        users: From `user_facts`.
-        sent: From `push_times`.
-
-    Returns:
-        ... plus send_epoch_seconds and expires_epoch_seconds (nan where quiet hours leave no send window),
-        as_of_epoch_seconds, hours_to_nearest_push (nan without any).
-    """
-    own = users.iloc[slots["user_code"].to_numpy()].reset_index(drop=True)
-    facts = pd.concat([slots.reset_index(drop=True), own.drop(columns="push_consent")], axis=1)
-    kinds = facts[["slot", "timezone", "quiet_start", "quiet_end", "min_window_minutes"]]
-    kind = kinds.groupby(list(kinds), sort=False).ngroup().to_numpy()
-    distinct = kinds.iloc[np.unique(kind, return_index=True)[1]]
-    windows = [send_window(plan_date, *row) for row in distinct.itertuples(index=False, name=None)]
-    bounds = np.array([window or (np.nan, np.nan) for window in windows], dtype=float).reshape(
-        len(windows), 2
-    )[kind]
-    facts["send_epoch_seconds"], facts["expires_epoch_seconds"] = bounds[:, 0], bounds[:, 1]
-    facts["as_of_epoch_seconds"] = as_of.timestamp()
-    facts["hours_to_nearest_push"] = hours_to_nearest(
-        facts["user_code"].to_numpy(), facts["send_epoch_seconds"].to_numpy(), sent
-    )
-    return facts
 
 
 def hours_to_nearest(
@@ -154,6 +148,32 @@ def hours_to_nearest(
     return np.where(np.isnan(epoch_seconds), np.nan, np.fmin(*distances))
 
 
+def recent_pushes(
+    user_codes: NDArray[np.int64],
+    epoch_seconds: NDArray[np.float64],
+    sent: NDArray[np.int64],
+    half_life_days: float,
+) -> NDArray[np.float64]:
+    """Pushes to the same user in the week before each instant, halved with every half-life of their age.
+
+    Examples:
+        >>> sent = np.array([(1 << 36) | 86_400, (1 << 36) | 172_800])
+        >>> recent_pushes(np.array([0, 1]), np.array([172_800.0] * 2), sent, 1.0).tolist()
+        [0.0, 0.5]
+    """
+    now = np.nan_to_num(epoch_seconds)
+    first, last = (
+        np.searchsorted(sent, push_keys(user_codes, np.maximum(begin, 0.0)))
+        for begin in (now - WEEK_DAYS * _DAY_SECONDS, now)
+    )
+    count = last - first
+    row = np.repeat(np.arange(len(now)), count)
+    push = np.arange(len(row)) + np.repeat(first - (np.cumsum(count) - count), count)
+    age = now[row] - (sent[push] & ((1 << _SECONDS_BITS) - 1))
+    weight = np.exp2(-age / (half_life_days * _DAY_SECONDS))
+    return np.asarray(np.bincount(row, weights=weight, minlength=len(now)), dtype=np.float64)
+
+
 def codes_of(ids: pd.Index, values: pd.Series) -> NDArray[np.int64]:
     """Each value's position in `ids`, -1 where it is none of them.
 
@@ -162,62 +182,6 @@ def codes_of(ids: pd.Index, values: pd.Series) -> NDArray[np.int64]:
         [1, -1]
     """
     return ids.get_indexer(pd.Index(values.to_numpy(dtype=object))).astype(np.int64)
-
-
-def item_facts(
-    user_codes: NDArray[np.int64],
-    item_codes: NDArray[np.int64],
-    user_ids: pd.Index,
-    item_ids: pd.Index,
-    context: PolicyContext,
-) -> pd.DataFrame:
-    """One row a candidate: (in_catalogue, available, stock, sensitive, days_since_bought, mean_gap_days)."""
-    catalogue = context.items.drop_duplicates("item_id").set_index("item_id")
-    known = np.asarray(item_ids.isin(catalogue.index))
-    rows = catalogue.reindex(item_ids)
-
-    def number(name: str) -> NDArray[np.float64]:
-        values = rows[name] if name in rows else pd.Series(np.nan, index=rows.index)
-        return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)[item_codes]
-
-    last, gap = _purchase_facts(user_codes, item_codes, user_ids, item_ids, context.purchases)
-    return pd.DataFrame(
-        {
-            "in_catalogue": known[item_codes],
-            "available": number("available"),
-            "stock": number("stock"),
-            "sensitive": number("sensitive") == 1.0,
-            "days_since_bought": (context.as_of.timestamp() - last) / 86_400.0,
-            "mean_gap_days": gap,
-        }
-    )
-
-
-def _purchase_facts(
-    user_codes: NDArray[np.int64],
-    item_codes: NDArray[np.int64],
-    user_ids: pd.Index,
-    item_ids: pd.Index,
-    purchases: pd.DataFrame,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(last purchase in epoch seconds, mean gap in days) of each (user, item) pair; nan if never bought."""
-    users, items = codes_of(user_ids, purchases["user_id"]), codes_of(item_ids, purchases["item_id"])
-    wanted = (users >= 0) & (items >= 0)
-    bought = purchases[wanted]
-    keys = users[wanted] * np.int64(len(item_ids)) + items[wanted]
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    sought = user_codes * np.int64(len(item_ids)) + item_codes
-    never = np.full(len(sought), np.nan)
-    if len(keys) == 0:
-        return never, never.copy()
-    place = np.minimum(np.searchsorted(keys, sought), len(keys) - 1)
-    found = keys[place] == sought
-    last, gap = (
-        np.where(found, bought[name].to_numpy(dtype=float, na_value=np.nan)[order][place], np.nan)
-        for name in ("last_bought_epoch_seconds", "mean_gap_days")
-    )
-    return last, gap
 
 
 def push_keys(user_codes: NDArray[np.int64], epoch_seconds: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 
 import numpy as np
@@ -9,19 +10,22 @@ import pandas as pd
 
 from features.calendar import DAYPARTS
 from models.policy.expired import EXPIRED
-from models.policy.facts import PolicyContext, slot_facts, user_facts
-from models.policy.params import PolicyParams
+from models.policy.facts import PolicyContext, user_facts
+from models.policy.params import DEFER, PolicyParams
 from models.policy.quiet_hours import QUIET_HOURS
 from models.policy.rule import kept_by
+from models.policy.slot_facts import slot_facts
 
 
 def open_slots(users: pd.DataFrame, params: PolicyParams, plan_date: date, as_of: datetime) -> pd.DataFrame:
-    """The slots whose send window on the user's local `plan_date` begins at or after `as_of`.
+    """The slots in which one can send on the user's local `plan_date`, at or after `as_of`.
 
-    Exactly those that the plan's rules quiet_hours and expired let through; no other rule is asked.
+    Exactly those that the plan's rules quiet_hours and expired let through; no other rule is asked. Where
+    quiet hours drop a push rather than put it off, the plan may drop some of these: it knows the best time.
 
     Args:
-        users: (user_id, timezone, quiet_start, quiet_end) as in USERS; nulls take the defaults of `params`.
+        users: (user_id, timezone, quiet_start, quiet_end, and locale and region where known) as in USERS;
+            nulls take the defaults of `params`.
         as_of: Knowledge cut-off, UTC.
 
     Returns:
@@ -32,7 +36,7 @@ def open_slots(users: pd.DataFrame, params: PolicyParams, plan_date: date, as_of
         >>> users = pd.DataFrame([("u1", "UTC", None, None)], columns=names)
         >>> noon = pd.Timestamp("2017-12-04T12:00Z")
         >>> open_slots(users, PolicyParams(), date(2017, 12, 4), noon)["slot"].tolist()
-        ['afternoon', 'evening']
+        ['midday', 'afternoon', 'evening']
     """
     nothing = pd.DataFrame()
     context = PolicyContext(as_of, items=nothing, purchases=nothing, pushes=nothing)
@@ -43,6 +47,7 @@ def open_slots(users: pd.DataFrame, params: PolicyParams, plan_date: date, as_of
             "slot": np.tile(np.array(DAYPARTS, dtype=object), len(people)),
         }
     )
-    facts = slot_facts(grid, people, np.zeros(0, dtype=np.int64), as_of, plan_date)
+    params = replace(params, quiet_action=DEFER)
+    facts = slot_facts(grid, people, np.zeros(0, dtype=np.int64), as_of, plan_date, params)
     is_open = kept_by(QUIET_HOURS, facts, params) & kept_by(EXPIRED, facts, params)
     return facts.loc[is_open, ["user_id", "slot"]].reset_index(drop=True)

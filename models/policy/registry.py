@@ -10,16 +10,20 @@ from models.policy.consent import CONSENT
 from models.policy.daily_cap import DAILY_CAP
 from models.policy.diversity import DIVERSITY
 from models.policy.expired import EXPIRED
+from models.policy.kill_switch import KILL_SWITCH
 from models.policy.min_gap import MIN_GAP
 from models.policy.quiet_hours import QUIET_HOURS
 from models.policy.recently_bought import RECENTLY_BOUGHT
 from models.policy.rule import Rule
 from models.policy.sensitive import SENSITIVE
 from models.policy.unavailable import UNAVAILABLE
+from models.policy.weekly_cap import WEEKLY_CAP
 
 USER_RULES: tuple[Rule, ...] = (
     CONSENT,
+    KILL_SWITCH,
     DAILY_CAP,
+    WEEKLY_CAP,
 )
 SLOT_RULES: tuple[Rule, ...] = (
     QUIET_HOURS,
@@ -27,6 +31,7 @@ SLOT_RULES: tuple[Rule, ...] = (
     MIN_GAP,
 )
 ITEM_RULES: tuple[Rule, ...] = (
+    KILL_SWITCH,
     UNAVAILABLE,
     SENSITIVE,
     RECENTLY_BOUGHT,
@@ -35,5 +40,6 @@ ITEM_RULES: tuple[Rule, ...] = (
 PUSH_RULES: tuple[Rule, ...] = (BELOW_VALUE,)
 AFTER_A_CHOICE_RULES: tuple[Rule, ...] = (
     DAILY_CAP,
+    WEEKLY_CAP,
     MIN_GAP,
 )

@@ -22,6 +22,7 @@ EVENT_DEFAULTS = {
     "device": "unknown",
     "network": "unknown",
     "channel": "unknown",
+    "weather": "unknown",
 }
 NO_USERS = pd.DataFrame({"user_id": ["nobody"], "timezone": ["UTC"]})
 NO_ITEMS = pd.DataFrame({"item_id": ["nothing"], "category_path": ["none"], "available": [True]})
@@ -85,6 +86,7 @@ def told_shop() -> dict[str, pd.DataFrame]:
         "device": ["ios", "android", "unknown"],
         "network": ["wifi", "cellular", "unknown"],
         "channel": ["app", "web", "unknown"],
+        "weather": ["rain", "sun", "unknown"],
     }.items():
         events[part] = rng.choice(values, count)
     pushes = events.iloc[::4].assign(session_id=None)

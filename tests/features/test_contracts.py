@@ -88,7 +88,7 @@ def test_each_bad_event_has_its_reason(changes: dict[str, Any], reason: str) -> 
         ),
         (
             USERS,
-            {"user_id": "u2", "quiet_start": "24:00", "quiet_end": "07:00"},
+            {"user_id": "u2", "quiet_start": "24:30", "quiet_end": "07:00"},
             {"user_id": "u1", "quiet_start": "22:00", "quiet_end": "07:00"},
             "quiet_start not readable",
         ),
@@ -298,3 +298,30 @@ def test_nested_types_fit_nothing() -> None:
     assert not fits("text", "list<element: string>")
     with pytest.raises(ContractError, match="lists joined with commas"):
         ITEMS.check_file({"item_id": "string", "tags": "list<element: string>"})
+
+
+def test_a_missing_zone_is_the_regions_then_the_countrys_then_the_default_and_the_row_says_so():
+    frame = pd.DataFrame(
+        {
+            "user_id": list("abcd"),
+            "timezone": ["Asia/Tokyo", None, None, None],
+            "region": ["north", "north", None, None],
+            "locale": [None, "de_AT", "de_AT", "en_US"],
+        }
+    )
+    places = {"north": "Europe/Oslo", "AT": "Europe/Vienna"}
+    found = USERS.split(frame, now=NOW, default_timezone="Europe/Paris", zones_by_place=places)
+    assert found.accepted["timezone"].tolist() == [
+        *("Asia/Tokyo", "Europe/Oslo", "Europe/Vienna", "Europe/Paris")
+    ]
+    assert found.accepted["timezone_source"].tolist() == ["own", "place", "place", "default"]
+    assert any("3 of 4 users have none, 2 get their region's" in line for line in found.degraded)
+
+
+def test_quiet_hours_may_last_the_whole_day():
+    frame = pd.DataFrame(
+        {"user_id": ["a", "b"], "quiet_start": ["0:00", "0:00"], "quiet_end": ["24:00", "24:01"]}
+    )
+    found = USERS.split(frame, now=NOW)
+    assert found.accepted["quiet_end"].tolist() == ["24:00"]
+    assert found.quarantined["reason"].tolist() == ["quiet_end not readable"]

@@ -28,11 +28,13 @@ OF_USERS = Counts(
 OF_USER_ITEMS = Counts(("user_id", "item_id"), "n", visits=True, half_lives_days=(7,), totals=("quantity",))
 OF_DEVICES = Counts(("device",), "n", recency=False, where="device <> 'unknown'", windows_hours=(48,))
 COARSE = Counts(("item_id",), "n", half_lives_days=(30,), windows_hours=(24, 48), grid_seconds=DAY)
+MONEY = Counts(("item_id",), "n", recency=False, windows_hours=(24, 48), grid_seconds=DAY, measure="amount")
 KINDS = (
     (OF_USERS, "visits"),
     (OF_USER_ITEMS, "item_visits"),
     (OF_DEVICES, "visits"),
     (COARSE, "item_visits"),
+    (MONEY, "item_visits"),
 )
 
 
@@ -84,7 +86,7 @@ def shop_of(events: list[Event]) -> duckdb.DuckDBPyConnection:
             "amount": [event.cents / 100.0 for event in events],
             "session_id": [event.session for event in events],
             "device": [event.device for event in events],
-            **dict.fromkeys(("network", "region", "store_id", "channel"), "unknown"),
+            **dict.fromkeys(("network", "region", "store_id", "channel", "weather"), "unknown"),
         }
     ).sample(frac=1.0, random_state=1)
     users = pd.DataFrame({"user_id": ["a"], "timezone": ["Asia/Kolkata"]})
@@ -125,7 +127,9 @@ def read(rows: pd.DataFrame, key: tuple[str, ...], keys: tuple[str, ...], at: in
     return None if found.empty else found.iloc[-1].to_dict()
 
 
-def gains_by_hand(events: list[Event], of_items: bool) -> list[tuple[Event, int, int, float, bool]]:
+def gains_by_hand(
+    events: list[Event], of_items: bool, money: bool
+) -> list[tuple[Event, int, int, float, bool]]:
     """(an event of the line, first second, last second, gain, opens) of each line of a session."""
     dayparts = {"a": 19_800, "b": 0}  # the zones' offsets: lines are split by local daypart
 
@@ -150,7 +154,8 @@ def gains_by_hand(events: list[Event], of_items: bool) -> list[tuple[Event, int,
         ]
         top = max(WEIGHTS[event.kind] for event in lines[line])
         first, last = lines[line][0], lines[line][-1]
-        gain = max(top - max(before, default=0.0), 0.0)
+        paid = sum(event.cents for event in lines[line]) / 100.0
+        gain = paid if money else max(top - max(before, default=0.0), 0.0)
         gains.append((first, BASE + first.second, BASE + last.second, gain, not before))
     return gains
 
@@ -171,13 +176,13 @@ def by_hand(events: list[Event], counts: Counts, key: tuple[str, ...], at: int) 
     grid = counts.grid_seconds
     known = [
         line
-        for line in gains_by_hand(events, of_items)
+        for line in gains_by_hand(events, of_items, counts.measure == "amount")
         if key_of(line[0]) == key and line[1] // grid * grid < at
     ]
     if not known:
         return None
     last = max(line[2] for line in known)
-    values: dict[str, float] = {"n_sessions": sum(line[3] for line in known)}
+    values: dict[str, float] = {f"n_{counts.running}": sum(line[3] for line in known)}
     if counts.visits:
         values["n_visits"] = sum(line[4] for line in known)
         begun: dict[int, int] = {}

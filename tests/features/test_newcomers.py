@@ -48,7 +48,8 @@ def missing(new: set[str]) -> set[str]:
 
 def test_what_is_missing_for_a_new_user() -> None:
     of_scenes = {
-        f"user_{scene}_days_since_last" for scene in ("device", "network", "region", "store", "channel")
+        f"user_{scene}_days_since_last"
+        for scene in ("device", "network", "region", "store", "channel", "weather")
     }
     of_repeats = {
         f"user_{what}_{name}"
@@ -76,13 +77,14 @@ def test_a_new_user_is_taken_for_everybody() -> None:
 
 def test_what_is_missing_for_a_new_item() -> None:
     of_scenes = {
-        f"item_{scene}_share_90d" for scene in ("device", "network", "region", "store", "channel")
+        f"item_{scene}_share_90d" for scene in ("device", "network", "region", "store", "channel", "weather")
     } | {
         f"item_{scene}_{name}"
         for scene in ("region", "store")
         for name in ("days_since_sold", "mean_gap_days", "absence", "part_of_item")
     }
     windows = {f"item_trend_{window}" for window in ("1d", "7d", "30d")}
+    windows |= {f"item_price_{window}" for window in ("1d", "2d", "3d", "7d")}
     of_repeats = {f"user_item_{n}" for n in ("days_since_last", "mean_gap_days", "last_gap_days", "due")}
     assert missing(ITEM) == of_scenes | windows | of_repeats | {
         *("item_trend", "item_age_days", "item_days_since_sold", "item_price", "item_share_90d"),
@@ -96,7 +98,7 @@ def test_a_new_item_is_taken_for_its_category() -> None:
     for what in ("daypart", "weekday"):
         assert found[f"item_{what}_share"] == found[f"category_{what}_share"]
         assert found[f"item_{what}_lift"] == 1.0
-    for scene in ("device", "network", "region", "channel"):
+    for scene in ("device", "network", "region", "channel", "weather"):
         assert found[f"item_{scene}_lift"] == found[f"category_{scene}_lift"]
     assert found["promo_phase"] == "none" and found["promo_active"] == 0.0
     assert found["item_rate_90d"] == 0.0 and found["item_share_of_category"] == 0.0

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.price import PRICE
 from features.recency import days_since, decayed_now, mean_gap_days, ratio, shrunk_share, trend
 from features.user_item import REPEAT_AT_REQUEST
 
@@ -70,6 +71,22 @@ def test_a_trend_is_shrunk_to_one() -> None:
     assert of(11.0, 20.0) == 4.0
     assert of(0.0, 10.0) == 0.5
     assert np.isnan(of(np.nan, np.nan))
+
+
+def test_a_price_lately_is_shrunk_to_the_usual_one() -> None:
+    def of(paid: float, units: float, usually_paid: float, usual_units: float) -> float:
+        lately = {f"item_paid_last_{hours}h": paid for hours in (24, 48, 72, 168)}
+        lately |= {f"item_sold_last_{hours}h": units for hours in (24, 48, 72, 168)}
+        usual = {"item_paid_last_2160h": usually_paid, "item_sold_last_2160h": usual_units}
+        answer = PRICE.transform(pd.DataFrame([lately | usual])).iloc[0]
+        assert answer.nunique(dropna=False) == 1
+        return float(answer.iloc[0])
+
+    assert of(0.0, 0.0, 40.0, 20.0) == 1.0, "nothing sold lately: the usual price"
+    assert of(4.0, 2.0, 40.0, 20.0) == 1.0
+    assert of(2.0, 2.0, 40.0, 20.0) == 0.75, "half price for two units, and two at the usual"
+    assert np.isnan(of(0.0, 0.0, 0.0, 0.0))
+    assert np.isnan(of(np.nan, np.nan, np.nan, np.nan))
 
 
 def test_shares_divide_by_what_is_there() -> None:

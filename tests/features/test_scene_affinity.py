@@ -39,7 +39,7 @@ EVERYBODY = {"market_rate": 1_000.0, "item_rate": 20.0, "category_rate": 100.0}
 
 def test_an_unknown_scene_is_like_everywhere() -> None:
     answer = asked(ITEM_SCENE, **EVERYBODY)
-    for scene in ("device", "network", "region", "store", "channel"):
+    for scene in ("device", "network", "region", "store", "channel", "weather"):
         assert answer[f"item_{scene}_lift"] == answer[f"category_{scene}_lift"] == 1.0
         assert answer[f"item_{scene}_share_90d"] == answer["item_share_90d"] == pytest.approx(0.02)
     assert np.isnan(answer["item_store_rate_90d"]) and np.isnan(answer["item_store_share_30d"])

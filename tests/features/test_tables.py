@@ -99,7 +99,7 @@ def test_an_earlier_cut_off_gives_the_same_earlier_rows(table, open_shop, told_s
 def test_an_event_before_the_cut_off_does_change_the_tables(open_shop, told_shop, shop_tables) -> None:
     events = told_shop["events"]
     shown = {"event_type": "purchase", "quantity": 1.0, "item_id": "i0", "store_id": "s1", "region": "r1"}
-    shown |= {"device": "ios", "network": "wifi", "channel": "app"}
+    shown |= {"device": "ios", "network": "wifi", "channel": "app", "weather": "sun"}
     bought = pd.DataFrame([{**events.iloc[0], **shown}])
     bought["event_ts"] = AS_OF - timedelta(days=1, seconds=1)
     pushes = pd.concat([bought.assign(event_type=f"push_{kind}") for kind in ("sent", "opened", "dismissed")])

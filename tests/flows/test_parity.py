@@ -90,7 +90,7 @@ def test_batch_scoring_saw_what_training_is_given(scored: Scored) -> None:
     )
 
 
-@pytest.mark.parametrize("service", ["ranking_v2", "timing_v2"])
+@pytest.mark.parametrize("service", ["ranking_v3", "timing_v2"])
 def test_the_online_store_answers_what_training_is_given(scored: Scored, service: str) -> None:
     from features.tables import SERVICES
 

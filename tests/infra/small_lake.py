@@ -90,6 +90,7 @@ def random_events(seed: int, count: int = 900, days: int = DAYS) -> pd.DataFrame
             "device": rng.choice(["ios", "desktop", "unknown"], count),
             "network": rng.choice(["wifi", "4g", "unknown"], count),
             "channel": rng.choice(["app", "web"], count),
+            "weather": rng.choice(["rain", "sun"], count),
         }
     )
 

@@ -41,6 +41,7 @@ def shop(days: int = 120) -> duckdb.DuckDBPyConnection:
             "device": rng.choice(["ios", "android", "unknown"], count),
             "network": rng.choice(["wifi", "4g", "unknown"], count),
             "channel": rng.choice(["app", "web", "unknown"], count),
+            "weather": rng.choice(["rain", "sun", "unknown"], count),
         }
     )
     # No session runs over a whole hour: one that is still open at a cut-off counts only when it ends.
@@ -103,6 +104,7 @@ def entity_frame(instants: list[datetime], rows: int = 400) -> pd.DataFrame:
             "device": rng.choice(["ios", "android", "palm", "unknown"], rows),
             "network": rng.choice(["wifi", "4g", "5g", "unknown"], rows),
             "channel": rng.choice(["app", "web", "fax", "unknown"], rows),
+            "weather": rng.choice(["rain", "sun", "hail", "unknown"], rows),
             "market": MARKET,
             "daypart": local["daypart"].to_numpy(),
             "weekday": local["local_weekday"].astype(str).to_numpy(),

@@ -101,6 +101,20 @@ def test_rows_come_back_by_utc_day_in_order(lake: EventLake) -> None:
     assert "users.push_consent: 1 of 2 users gave none, they get no push" in manifest.degraded
 
 
+def test_countries_and_cities_are_regions_and_places_in_them(lake: EventLake) -> None:
+    told = events(country="fr", city="Lyon", weather="rain", cost="free")
+    people = USERS.assign(country="de")
+    manifest = ingest(source(events=[told], users=[people]), lake, now=NOW).manifest
+    rows = lake.connect().execute("SELECT DISTINCT region, store_id, weather, device FROM events").fetchall()
+    assert rows == [("fr", "Lyon", "rain", "unknown")]
+    assert lake.connect().execute("SELECT DISTINCT region FROM users").fetchall() == [("de",)]
+    assert manifest.notes == (
+        "made up",
+        "events: read country as region, city as store_id",
+        "users: read country as region",
+    )
+
+
 def test_nothing_at_or_after_as_of_is_known(lake: EventLake) -> None:
     ingest(source(), lake, now=NOW)
     for n in range(11):

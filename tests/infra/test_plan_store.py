@@ -18,7 +18,7 @@ import pytest
 from plans import PLAN_DATE, PUBLICATION, small_plan
 
 from features.errors import KairosError, RefusedError
-from infra.plan_content import canonical_content
+from infra.plan_content import canonical_rows
 from infra.plan_store import PlanStore
 from infra.tables import BATCHES_SCHEMA
 
@@ -85,7 +85,7 @@ def test_a_rerun_changes_nothing(database):
 
 def test_the_checksum_sees_every_column_and_no_dtype():
     plan = small_plan()
-    checksum = canonical_content(plan, PLAN_DATE).checksum
+    checksum = canonical_rows(plan, PLAN_DATE).digest.checksum
     other_types = plan.pushes.assign(
         user_id=plan.pushes["user_id"].astype("string"),
         slot=plan.pushes["slot"].astype("category"),
@@ -93,13 +93,14 @@ def test_the_checksum_sees_every_column_and_no_dtype():
         plan_date=pd.Timestamp(PLAN_DATE),
         unknown_column=1,
     )
-    assert canonical_content(replace(plan, pushes=other_types), PLAN_DATE).checksum == checksum
+    assert canonical_rows(replace(plan, pushes=other_types), PLAN_DATE).digest.checksum == checksum
     assert (
-        canonical_content(replace(plan, suppressions=plan.suppressions[1:]), PLAN_DATE).checksum != checksum
+        canonical_rows(replace(plan, suppressions=plan.suppressions[1:]), PLAN_DATE).digest.checksum
+        != checksum
     )
     for column in ("score", "item_id"):
         changed = plan.items.assign(**{column: plan.items[column].to_numpy()[::-1] * 2})
-        assert canonical_content(replace(plan, items=changed), PLAN_DATE).checksum != checksum
+        assert canonical_rows(replace(plan, items=changed), PLAN_DATE).digest.checksum != checksum
 
 
 def test_an_empty_plan_can_be_published(database):
@@ -301,7 +302,7 @@ def test_a_planner_killed_before_the_switch_leaves_nothing_behind(database, afte
 
     plan = small_plan(score=after_the_crash)
     batch = store.publish(plan, **PUBLICATION)
-    assert batch.checksum == canonical_content(plan, PLAN_DATE).checksum
+    assert batch.checksum == canonical_rows(plan, PLAN_DATE).digest.checksum
     assert batches(database) == {live.batch_id: "superseded", batch.batch_id: "live"}
     assert partitions(database) == 6
     assert len(store.read_live(PLAN_DATE)) == 20

@@ -94,6 +94,12 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch):
             "view=0.5,add_to_cart=0.4,purchase=1",
             "KAIROS_RELEVANCE: is 'view=0.5,add_to_cart=0.4,purchase=1', must be 0 <= view < add_to_cart",
         ),
+        ("KAIROS_QUIET_HOURS_BY_COUNTRY", "DE=22-7", "has DE=22-7, must be like DE=22:00-07:00"),
+        ("KAIROS_QUIET_HOURS_BY_COUNTRY", "DE", "is 'DE', must be like DE=22:00-07:00"),
+        ("KAIROS_TIMEZONE_BY_REGION", "north=Mars", "'Mars' is no IANA time zone"),
+        ("KAIROS_TIMEZONE_BY_REGION", "a=UTC,a=UTC", "each place once"),
+        ("KAIROS_QUIET_ACTION", "wait", "KAIROS_QUIET_ACTION: input should be 'defer' or 'drop'"),
+        ("KAIROS_EXPLORATION_SHARE", "0.9", "input should be less than or equal to 0.5"),
         ("KAIROS_SEARCH_MINUTES", "-1", "KAIROS_SEARCH_MINUTES: input should be greater than or equal to 0"),
         ("KAIROS_DATABSE_URL", URL, "KAIROS_DATABSE_URL is no setting; did you mean KAIROS_DATABASE_URL?"),
     ],
@@ -124,6 +130,16 @@ def test_a_bad_file_is_one_line_that_names_the_key(text: str, message: str):
         load_settings()
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_rules_by_place_are_read(monkeypatch: pytest.MonkeyPatch):
+    Path("kairos.toml").write_text('quiet_hours_by_country = "US=21:00-08:00, DE=22:00-07:00"\n')
+    monkeypatch.setenv("KAIROS_TIMEZONE_BY_REGION", "north=Europe/Oslo,AT=Europe/Vienna")
+    settings = load_settings()
+    assert settings.country_quiet == (("DE", "22:00", "07:00"), ("US", "21:00", "08:00"))
+    assert settings.zones_by_place == {"north": "Europe/Oslo", "AT": "Europe/Vienna"}
+    monkeypatch.delenv("KAIROS_TIMEZONE_BY_REGION")
+    assert load_settings().zones_by_place == {}
 
 
 def test_a_foreign_variable_is_no_typo(monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -104,12 +105,21 @@ def test_one_push_with_the_best_items_of_the_best_slot():
 
 
 def test_a_push_carries_the_scene_that_was_assumed():
-    told = {"device": "ios", "network": "wifi", "region": "south", "store_id": "s7", "channel": "app"}
+    told = {
+        "device": "ios",
+        "network": "wifi",
+        "region": "south",
+        "store_id": "s7",
+        "channel": "app",
+        "weather": "rain",
+    }
     scored = scored_frame().assign(**told)
     assert plan_of(scored).pushes.iloc[0]["scene"] == told | {"channel": "push"}
     untold = plan_of(scored.assign(region="unknown", device=None)).pushes.iloc[0]["scene"]
     assert (untold["region"], untold["device"]) == ("north", "unknown"), "the user's own region"
-    bare = plan_of(scored.drop(columns=["device", "network", "region", "channel"])).pushes.iloc[0]["scene"]
+    bare = plan_of(scored.drop(columns=["device", "network", "region", "channel", "weather"])).pushes.iloc[0][
+        "scene"
+    ]
     assert (bare["region"], bare["store_id"]) == ("north", "s7")
 
 
@@ -193,7 +203,7 @@ def test_a_push_expires_when_quiet_hours_begin():
 
 def test_gap_counts_pushes_but_not_mail():
     scored = scored_frame(slots=("morning",))
-    sent = pd.Timestamp("2017-12-04T02:00Z")  # 11 hours before 08:00 local
+    sent = pd.Timestamp("2017-12-04T03:31Z")  # 22:31 the evening before: the morning ends too soon
     context = context_for(scored, pushes=[("u1", sent, "push")])
     assert rules_of(plan_of(scored, context=context)) == {"min_gap"}
     mail = context_for(scored, pushes=[("u1", sent, "mail")])
@@ -219,6 +229,143 @@ def test_several_pushes_a_day_keep_their_gap_and_repeat_no_item():
     assert len(plan.pushes) == 2 and (gaps >= pd.Timedelta(hours=5)).all()
     assert not plan.items["item_id"].duplicated().any()
     assert "min_gap" in rules_of(plan)
+
+
+def test_the_week_counts_every_campaign_but_mail():
+    scored = scored_frame(slots=("evening",))
+    week = [
+        ("u1", pd.Timestamp("2017-12-03T10:00Z") - pd.Timedelta(days=day), channel)
+        for day, channel in enumerate(["push", "app", "web_push", None, "mail", "EMAIL"])
+    ]
+    params = PolicyParams(default_timezone=ZONE, max_per_week=4)
+    assert rules_of(plan_of(scored, context=context_for(scored, pushes=week), params=params)) == {
+        "weekly_cap"
+    }
+    longer = [(user, sent - pd.Timedelta(days=3), channel) for user, sent, channel in week]
+    plan = plan_of(scored, context=context_for(scored, pushes=longer), params=params)
+    assert len(plan.pushes) == 1, "the oldest lies eight local days back"
+
+
+def test_a_push_goes_later_in_its_slot_where_that_keeps_the_gap():
+    scored = scored_frame(slots=("morning",))
+    sent = pd.Timestamp("2017-12-04T01:30Z")  # 20:30 the evening before: 08:30 keeps twelve hours
+    plan = plan_of(scored, context=context_for(scored, pushes=[("u1", sent, "push")]))
+    assert plan.pushes["send_at"].tolist() == [pd.Timestamp("2017-12-04T13:30Z")]
+
+
+def hours_of(users=("u1",), **weights: float) -> pd.DataFrame:
+    """Shares of sessions by local hour: next to none but in the hours given, as h13=1.0."""
+    shares = np.full(24, 1e-6)
+    for hour, weight in weights.items():
+        shares[int(hour[1:])] = weight
+    return pd.DataFrame([shares / shares.sum()] * len(users), index=list(users))
+
+
+def planned_at(scored, hours, quiet_action="defer", **columns: object) -> Plan:
+    timing = users_frame().merge(pd.DataFrame({"slot": DAYPARTS, "p_engage": 0.2}), how="cross")
+    params = PolicyParams(default_timezone=ZONE, quiet_action=quiet_action)
+    users, context = users_frame(**columns), context_for(scored)
+    return build_plan(scored, timing, users, context, params, PLAN_DATE, "m1", hours)
+
+
+COMES_AT_ONE = {"h13": 1.0, "h14": 1.0, "h15": 1.0, "h16": 1.0}
+
+
+def test_a_push_goes_just_before_people_come_and_never_in_quiet_hours():
+    scored, hours = scored_frame(slots=("midday",)), hours_of(**COMES_AT_ONE)
+
+    def local(**columns: object) -> list[str]:
+        sent = planned_at(scored, hours, **columns).pushes["send_at"].dt.tz_convert(ZONE)
+        return sent.dt.strftime("%H:%M").tolist()
+
+    assert local() == ["13:00"]
+    assert local(quiet_start="12:40", quiet_end="13:20") == ["13:20"], "as soon as quiet hours end"
+    assert local(quiet_start="12:40", quiet_end="13:40") == ["12:00"], "twenty minutes are too few"
+    assert local(quiet_start="12:40", quiet_end="13:20", quiet_action="drop") == []
+    assert local(quiet_start="20:00", quiet_end="08:00", quiet_action="drop") == ["13:00"]
+    assert planned_at(scored, None).pushes["send_at"].dt.tz_convert(ZONE).dt.hour.tolist() == [10]
+
+
+def test_a_slot_that_has_begun_is_used_while_a_time_is_left():
+    scored, hours = scored_frame(slots=("midday",)), hours_of(h10=1.0)
+    late = context_for(scored, as_of=datetime(2017, 12, 4, 16, 45, tzinfo=UTC))  # 11:45 in New York
+    timing = timing_frame(scored)
+    params = PolicyParams(default_timezone=ZONE)
+    plan = build_plan(scored, timing, users_frame(), late, params, PLAN_DATE, "m1", hours)
+    assert plan.pushes["send_at"].dt.tz_convert(ZONE).dt.strftime("%H:%M").tolist() == ["12:00"]
+
+
+def test_the_value_is_that_of_the_best_minute_and_slot_together():
+    """More come in the evening, but all of them at its end; at midday a push reaches nearly everyone."""
+    scored = scored_frame(slots=("midday", "evening"), items=1)
+    scored[["p_item", "price"]] = [0.5, 8.0]
+    timing = users_frame().merge(pd.DataFrame({"slot": DAYPARTS, "p_engage": 0.3}), how="cross")
+    hours = hours_of(h13=1.0, h14=1.0, h20=1.0)
+    params = PolicyParams(default_timezone=ZONE)
+    plan = build_plan(scored, timing, users_frame(), context_for(scored), params, PLAN_DATE, "m1", hours)
+    [push] = plan.pushes.itertuples()
+    assert push.slot == "midday" and push.p_engage == 0.3
+    assert push.expected_value == pytest.approx((1 - 0.7**2) * 0.5 * 8.0 * 0.25, rel=1e-3)
+
+
+def test_pushes_of_late_make_the_next_one_dearer_until_silence_wins():
+    scored = scored_frame(slots=("evening",), items=1)
+    scored[["p_item", "price"]] = [0.5, 8.0]
+    send = pd.Timestamp("2017-12-04T22:00Z")
+    history = [("u1", send - pd.Timedelta(days=3), "push"), ("u1", send - pd.Timedelta(days=6), "push")]
+
+    def planned(fatigue: float) -> Plan:
+        params = PolicyParams(default_timezone=ZONE, fatigue_cost=fatigue, fatigue_half_life_days=3)
+        return plan_of(scored, context=context_for(scored, pushes=history), params=params)
+
+    free, dear = planned(0.0).pushes["expected_value"].iloc[0], planned(0.1).pushes["expected_value"].iloc[0]
+    assert free == pytest.approx(0.5) and dear == pytest.approx(0.5 - 0.1 * (0.5 + 0.25))
+    silent = planned(1.0)
+    assert silent.pushes.empty
+    assert silent.suppressions["detail"].tolist() == [
+        "expected value -0.2500, must exceed 0; 0.7500 was taken off for 0.8 pushes of late"
+    ]
+
+
+def test_a_switch_stops_everything_or_a_category():
+    scored = scored_frame(users=("u1", "u2"), items=6)
+    items = {"category_path": [f"food > c{item % 3}" for item in range(6)]}
+
+    def planned(*stops: tuple[str, str, str]) -> Plan:
+        context = context_for(scored, **items)
+        return plan_of(
+            scored, context=replace(context, stops=pd.DataFrame(stops, columns=["scope", "target", "why"]))
+        )
+
+    off = planned(("all", "", "wrong prices"))
+    assert off.pushes.empty and off.suppressions["detail"].tolist() == ["everything: wrong prices"] * 2
+    some = planned(("category", "food > c0", "recall"), ("item", "i1", "broken"))
+    assert set(some.items["item_id"]) == {"i2", "i4", "i5"}
+    stopped = some.suppressions[some.suppressions["rule"] == "kill_switch"]
+    assert set(stopped["item_id"]) <= {"i0", "i1", "i3"} and len(stopped)
+    none = planned(("category", "food", "recall"))
+    assert none.pushes.empty and rules_of(none) == {"kill_switch"}
+
+
+def test_zones_that_a_setting_or_nobody_told_are_counted():
+    scored = scored_frame(users=("u1", "u2", "u3"))
+    users = users_frame(("u1", "u2", "u3"), timezone_source=["own", "place", "default"])
+    assert plan_of(scored, users=users).summary["timezones_assumed"] == 2
+
+
+def test_quiet_hours_are_the_users_own_else_the_countrys_else_the_default():
+    scored = scored_frame(users=("own", "german", "regional", "other"), slots=("morning",))
+    users = users_frame(
+        ("own", "german", "regional", "other"),
+        locale=["de_DE", "de_DE", None, "fr_FR"],
+        region=["x", "x", "DE-BY", "x"],
+        quiet_start=["22:00", None, None, None],
+        quiet_end=["06:00", None, None, None],
+    )
+    params = PolicyParams(default_timezone=ZONE, country_quiet=(("DE", "21:00", "09:00"),))
+    sent = plan_of(scored, users=users, params=params).pushes.set_index("user_id")["send_at"]
+    hours = sent.dt.tz_convert(ZONE).dt.hour
+    assert hours.to_dict() == {"own": 6, "german": 9, "regional": 9, "other": 8}
 
 
 def test_slots_already_past_are_expired():
@@ -352,7 +499,11 @@ def markets(draw):
         max_per_category=draw(st.integers(1, 3)),
         max_items=draw(st.integers(1, 5)),
         min_gap_hours=draw(st.sampled_from([0.0, 4.0, 12.0])),
+        max_per_week=draw(st.integers(1, 3)),
         min_expected_value=draw(st.sampled_from([0.0, 0.05])),
+        fatigue_cost=draw(st.sampled_from([0.0, 0.05])),
+        exploration_share=draw(st.sampled_from([0.0, 0.5])),
+        quiet_action=draw(st.sampled_from(["defer", "drop"])),
     )
     return (
         scored,
@@ -367,7 +518,9 @@ def markets(draw):
 @given(markets())
 def test_policy_holds_for_any_market(market):
     scored, timing, users, context, params = market
-    plan = build_plan(scored, timing, users, context, params, PLAN_DATE, "m1")
+    hours = pd.DataFrame(np.random.default_rng(1).dirichlet(np.ones(24), len(users)), index=users["user_id"])
+    hours = hours + 1e-9 if len(scored) % 2 else None
+    plan = build_plan(scored, timing, users, context, params, PLAN_DATE, "m1", hours)
     pushes, people = plan.pushes, users.set_index("user_id")
 
     pushed, told = set(pushes["user_id"]), set(plan.suppressions["user_id"])
@@ -376,6 +529,8 @@ def test_policy_holds_for_any_market(market):
     cap = people["max_per_day"].fillna(1).clip(0, params.max_per_day)
     assert (pushes.groupby("user_id").size() <= cap.reindex(sorted(pushed))).all()
     assert (pushes["expected_value"] > params.min_expected_value).all()
+    assert pushes["propensity"].between(0, 1, inclusive="right").all()
+    assert pushes["propensity"].eq(1.0).all() or params.exploration_share > 0
     assert pushes["push_id"].is_unique and (pushes["send_at"] < pushes["expires_at"]).all()
 
     for push in pushes.itertuples():

@@ -10,28 +10,29 @@ import pandas as pd
 import pytest
 
 from features.errors import KairosError, UsageError
-from models.ranker import Ranker, RankerParams, fit_ranker
+from models.ranker import Ranker, RankerFit, RankerParams, fit_ranker
 from models.ranker_rows import feature_matrix
 from models.training_set import RankingSet
 
 PARAMS = RankerParams(
-    learning_rate=0.2, leaves=15, min_rows_per_leaf=20, max_trees=40, patience_trees=10, threads=1
+    learning_rate=0.2, leaves=15, min_rows_per_leaf=20, max_trees=40, patience_trees=10, refits=0, threads=1
 )
 KINDS = ("display", "mailer", "none")
 
 
-def market(seed: int, queries: int = 300, candidates: int = 20) -> RankingSet:
-    """Chances that rise with `rate` and with a mailer; `noise` says nothing."""
+def market(seed: int, queries: int = 300, candidates: int = 20, noise_tells: float = 0.0) -> RankingSet:
+    """Chances that rise with `rate` and with a mailer; `noise` says nothing unless told to."""
     rng = np.random.default_rng(seed)
     count = queries * candidates
     rate = rng.random(count)
     kind = rng.choice(KINDS, count)
-    chance = 1.0 / (1.0 + np.exp(4.0 - 4.0 * rate - 2.0 * (kind == "mailer")))
+    noise = rng.random(count)
+    chance = 1.0 / (1.0 + np.exp(4.0 - 4.0 * rate - 2.0 * (kind == "mailer") - noise_tells * (noise - 0.5)))
     return RankingSet(
         pd.DataFrame(
             {
                 "rate": np.where(rng.random(count) < 0.05, np.nan, rate).astype(np.float32),
-                "noise": rng.random(count).astype(np.float32),
+                "noise": noise.astype(np.float32),
                 "kind": pd.Categorical(kind, categories=KINDS),
             }
         ),
@@ -91,7 +92,7 @@ def test_stored_and_read_again_it_scores_the_same_bits(fitted: Ranker, unseen: R
 
 def test_another_format_is_refused(fitted: Ranker) -> None:
     text = json.dumps({**json.loads(fitted.to_json()), "format": 99})
-    with pytest.raises(KairosError, match="ranker format == 99, must be 2; train again"):
+    with pytest.raises(KairosError, match="ranker format == 99, must be 3; train again"):
         Ranker.from_json(text)
 
 
@@ -221,3 +222,59 @@ def test_chances_mean_what_they_say(fitted: Ranker, unseen: RankingSet) -> None:
     assert chances.mean() == pytest.approx(unseen.label.mean(), abs=0.02)
     likely = chances > np.quantile(chances, 0.8)
     assert chances[likely].mean() == pytest.approx(unseen.label[likely].mean(), abs=0.05)
+
+
+def with_context(seed: int, queries: int) -> RankingSet:
+    """A market in which what tells of the moment is noise."""
+    rows = market(seed, queries)
+    rng = np.random.default_rng(seed + 50)
+    moment = {
+        name: rng.random(len(rows.label)).astype(np.float32) for name in ("query_daypart", "score_ease")
+    }
+    return replace(rows, features=rows.features.assign(**moment))
+
+
+CAREFUL = replace(PARAMS, few_targets=1_000_000)
+
+
+def test_with_few_targets_a_ranker_is_a_mix_that_context_cannot_lead_astray() -> None:
+    fit = RankerFit(with_context(1, 60), with_context(2, 60), CAREFUL)
+    assert fit.careful and not RankerFit(market(1), market(2), PARAMS).careful
+    mixed = fit.ranker()
+    assert len(mixed.weights) == len(mixed.models) and all(weight > 0 for weight in mixed.weights)
+    assert fit.ranker().to_json() == mixed.to_json(), "the same boosters serve again"
+    assert Ranker.from_json(mixed.to_json()) == mixed
+    blind = fit.ranker(hidden={"query_daypart"})
+    few = with_context(3, 5).features
+    moved = few.assign(query_daypart=few["query_daypart"].to_numpy()[::-1])
+    assert (blind.score(few) == blind.score(moved)).all(), "what is hidden is not read"
+
+
+def test_contributions_of_a_mix_add_up_to_its_score() -> None:
+    mixed = fit_ranker(with_context(1, 60), with_context(2, 60), CAREFUL)
+    few = with_context(3, 2).features
+    assert mixed.contributions(few).sum(axis=1) == pytest.approx(mixed.score(few))
+
+
+def test_a_ranker_stored_before_weights_is_read_as_a_mean(fitted: Ranker, unseen: RankingSet) -> None:
+    stored = json.loads(fitted.to_json())
+    stored["format"] = 2
+    del stored["weights"]
+    old = Ranker.from_json(json.dumps(stored))
+    assert (old.score(unseen.features) == fitted.score(unseen.features)).all()
+
+
+def test_a_refit_learns_from_the_judged_queries_too() -> None:
+    """Since the weeks that trained, `noise` has come to tell what sells: only what saw both knows it."""
+    train, newer = market(1), market(2, noise_tells=6.0)
+    alone = fit_ranker(train, newer, PARAMS)
+    both = fit_ranker(train, newer, replace(PARAMS, refits=1))
+    assert both.models[0] == alone.models[0] and len(both.models) == 2
+    assert both.models[1].count("Tree=") == both.models[0].count("Tree=") > 1
+    assert both.chance == alone.chance, "chances are told by what has not seen validation"
+    now = market(3, noise_tells=6.0)
+    assert best_hits(now, both.score(now.features)) > best_hits(now, alone.score(now.features)) + 0.05
+    graded = replace(train, label=train.label * np.where(train.features["kind"] == "mailer", 1.0, 0.4))
+    assert len(fit_ranker(graded, newer, replace(PARAMS, refits=1)).models) == 1, "validation tells no grades"
+    with pytest.raises(UsageError, match="refits == -1, must be >= 0"):
+        RankerParams(refits=-1)

@@ -41,7 +41,7 @@ def _rows(events: list[tuple[str, str, float, str, str]], **scene: list[str]) ->
 
 def _queries(users: list[str], stores: list[str], day: int = 50, **scene: list[str]) -> pd.DataFrame:
     n = len(users)
-    unknown = {part: ["unknown"] * n for part in ("device", "network", "region", "channel")}
+    unknown = {part: ["unknown"] * n for part in ("device", "network", "region", "channel", "weather")}
     return pd.DataFrame(
         {
             "query_id": np.arange(n) + 10,

@@ -31,6 +31,7 @@ QUERIES = pd.DataFrame(
         "region": "unknown",
         "store_id": ["s1", "s0"],
         "channel": "app",
+        "weather": "unknown",
         "daypart": ["evening", "morning"],
         "weekday": [0, 6],
         "local_day": [17_230, 17_236],

@@ -23,7 +23,7 @@ from flows.progress import step
 from flows.timing_frame import with_timing_features
 from flows.training_data import TrainingData
 from flows.wiring import Stores
-from models.hour_profile import HourProfileParams, hour_profiles
+from models.hour_profile import HourProfileParams, basket_sessions, hour_profiles
 from models.interaction_log import InteractionLog
 from models.joint_evaluation import (
     AFTER_SEND,
@@ -133,26 +133,6 @@ def measure_joint(
         },
         "table": table,
     }
-
-
-def basket_sessions(log: InteractionLog) -> pd.DataFrame:
-    """Every basket that could hit: (user_id, daypart, local_day, local_hour, epoch_seconds).
-
-    Habits of both contenders are counted from these, so that a trip for what is not offered misleads neither.
-    """
-    rows = np.flatnonzero(log.weight == log.weight.max(initial=0.0))
-    _, first = np.unique(log.basket[rows], return_index=True)
-    rows = rows[first]
-    hour = (log.time[rows] - log.midnight[rows]) // 3600
-    return pd.DataFrame(
-        {
-            "user_id": log.users.decode(log.user[rows]),
-            "daypart": log.dayparts.decode(log.daypart[rows]),
-            "local_day": log.local_day[rows].astype(np.int64),
-            "local_hour": np.minimum(hour, 23).astype(np.int64),
-            "epoch_seconds": log.time[rows],
-        }
-    )
 
 
 def basket_days(log: InteractionLog, days: range, most: int, seed: int = 17) -> Days:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features.item import ITEM_AT_REQUEST
-from features.moment import MOMENT
-from features.promotion_phase import PROMOTION_AT_REQUEST
-from features.scene_affinity import ITEM_SCENE, USER_SCENE
-from features.scene_rhythm import SCENE_RHYTHM
-from features.time_affinity import ITEM_RHYTHM, USER_RHYTHM
-from features.trend import TREND
 from flows.progress import step
 from flows.ranking_rows import learnt_cut, ranking_rows, ranking_set
 from flows.wiring import Stores
+from models.context_columns import CONTEXT, PROMOTIONS, SCENE, TIME
 from models.evaluation import RANKS, ranked_items
 from models.interaction_log import InteractionLog
-from models.ranker import Ranker, fit_ranker
+from models.ranker import Ranker, RankerFit
 from models.relevance import graded_truth
-from models.training_set import RankingSet
 from models.vocabulary import Ints
 from tests.benchmarks.accuracy.memory import PeakWatch
 from tests.benchmarks.accuracy.sources import Occasions
@@ -34,28 +27,16 @@ CONTEXT_FREE = "Kairos, context-free"
 CUT = 200  # candidates whose recall is `candidate_recall200`
 
 
-def _names(*views: Any) -> set[str]:
-    return {column.name for view in views for column in view.columns}
-
-
-_STORE_TREND = {name for name in _names(TREND) if name.startswith("store_")}
-_BY_TIME_AND_SCENE = {"score_onboarding"}
-_BY_SCENE_AND_PROMOTIONS = {"score_expected"}
-TIME = _names(MOMENT, USER_RHYTHM, ITEM_RHYTHM) | {"query_daypart", "score_popular_daypart"}
-SCENE = _names(USER_SCENE, ITEM_SCENE, SCENE_RHYTHM) | _STORE_TREND | {"score_popular_store"}
-PROMOTIONS = _names(PROMOTION_AT_REQUEST) | {"score_promoted", "score_promotion_habit"}
-TIME, SCENE = TIME | _BY_TIME_AND_SCENE, SCENE | _BY_TIME_AND_SCENE | _BY_SCENE_AND_PROMOTIONS
-PROMOTIONS = PROMOTIONS | _BY_SCENE_AND_PROMOTIONS
-ABLATIONS: Mapping[str, set[str]] = {
-    CONTEXT_FREE: TIME | SCENE | PROMOTIONS,
+ABLATIONS: Mapping[str, frozenset[str]] = {
+    CONTEXT_FREE: CONTEXT,
     "Kairos, + time": SCENE | PROMOTIONS,
     "Kairos, + scene": TIME | PROMOTIONS,
     "Kairos, + promotions": TIME | SCENE,
-    OURS: set(),
+    OURS: frozenset(),
 }
 """Each variant and the columns it does not see; `ITEM_AT_REQUEST` trends are in every one. All variants rank
 the same candidates, those that only context finds included: what they differ by is the ranker's own gain."""
-assert not _names(ITEM_AT_REQUEST) & (TIME | SCENE | PROMOTIONS)
+assert not {column.name for column in ITEM_AT_REQUEST.columns} & CONTEXT
 
 
 @dataclass(frozen=True)
@@ -106,17 +87,14 @@ def measure_ours(stores: Stores, occasions: Occasions, watch: PeakWatch) -> Ours
     own = {"candidates_and_features": time.monotonic() - began}
     began = time.monotonic()
     rankers = {}
+    fitting = RankerFit(parts.pop("train"), parts.pop("validation"), plan.ranker)  # frees the frames
     for name in sorted(ABLATIONS, key=lambda name: name != OURS):  # ours first: the rest is no part of it
         with step("fit") as current:
-            hidden = ABLATIONS[name]
-            fitted = fit_ranker(
-                without(parts["train"], hidden), without(parts["validation"], hidden), plan.ranker
-            )
-            rankers[name] = replace(fitted, cut=cut)
+            rankers[name] = replace(fitting.ranker(ABLATIONS[name]), cut=cut)
             current.say(name)
         if name == OURS:
             own |= {"fit": time.monotonic() - began, "peak_gb": watch.look()}
-    del parts
+    del fitting
     return _judged(stores, occasions, rankers, own)
 
 
@@ -186,8 +164,3 @@ def filled(ranked: Ints, log: InteractionLog, queries: pd.DataFrame) -> Ints:
             more = best[~np.isin(best, own)][: ranked.shape[1] - len(own)]
             result[row, len(own) : len(own) + len(more)] = more
     return result
-
-
-def without(rows: RankingSet, hidden: Iterable[str]) -> RankingSet:
-    """The rows without these columns."""
-    return replace(rows, features=rows.features.drop(columns=list(hidden), errors="ignore"))

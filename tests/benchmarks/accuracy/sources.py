@@ -34,7 +34,6 @@ from flows.wiring import Stores
 from models.catalogue import CatalogueParams, eligible_items
 from models.interaction_log import InteractionLog
 from models.queries import SPLITS, QueryParams, QuerySet
-from models.ranker import RankerParams
 from models.relevance import engagements_of
 from models.session_queries import (
     TEST,
@@ -82,9 +81,7 @@ class Occasions:
 def read_occasions(stores: Stores, as_of: datetime, params: SessionParams | None = None) -> Occasions:
     """The occasions of the source in effect, before `as_of`."""
     plan = training_plan(stores.settings)
-    plan = replace(
-        plan, ranker=RankerParams(learning_rate=0.05, max_trees=1_000, threads=stores.settings.threads)
-    )
+    plan = replace(plan, ranker=replace(plan.ranker, learning_rate=0.05, max_trees=1_000))
     if stores.settings.source in RECORDED_DAYS:
         return _weeks(stores, as_of, plan)
     return _sessions(stores, as_of, plan, params or SessionParams())
@@ -149,7 +146,9 @@ def _sessions(stores: Stores, as_of: datetime, plan: TrainingPlan, params: Sessi
         "items": log.n_items,
         "items_met": int(met),
     }
-    notes = [f"the target is {target}; a query is a session with at least one"]
+    held = stores.lake.manifest()
+    notes = [] if held is None else list(held.notes)
+    notes.append(f"the target is {target}; a query is a session with at least one")
     for split in SPLITS:
         if counts[split] < asked.available[split]:
             which = "the newest" if split == "train" else "a draw of"

@@ -16,7 +16,7 @@ from features.counters import Counts
 from features.table import FeatureTable
 from infra.lake_files import parquet_literal
 
-_SCENE = "device, network, region, store_id, channel, daypart, weekday"
+_SCENE = "device, network, region, store_id, channel, weather, daypart, weekday"
 _WEIGHT = "CASE event_type WHEN 'view' THEN 0.1 WHEN 'add_to_cart' THEN 0.4 ELSE 1.0 END::DOUBLE"
 _QUARTER = 900
 _SESSION_LINES = f"""
@@ -117,7 +117,7 @@ def _pushes(lake: Path, until: datetime) -> str:
 
 def _running_counts(counts: Counts, source: str, until: int) -> str:
     keys, grid = ", ".join(counts.keys), counts.grid_seconds
-    sums = ["sum(gain) AS gain", "max(last_at) AS last_at"]
+    sums = [f"sum({counts.measure}) AS gain", "max(last_at) AS last_at"]
     if counts.recency:
         sums.append("min(first_at) AS first_at")
     if counts.visits:
@@ -143,7 +143,7 @@ def _running_counts(counts: Counts, source: str, until: int) -> str:
 
 def _columns(counts: Counts) -> list[str]:
     prefix = counts.prefix
-    columns = [f"sum(gain) OVER past AS {prefix}_sessions"]
+    columns = [f"sum(gain) OVER past AS {prefix}_{counts.running}"]
     if counts.visits:
         columns += [
             f"CAST(sum(begun) OVER past AS DOUBLE) AS {prefix}_visits",

@@ -300,6 +300,7 @@ def _events_of(day: date) -> str:
                if(in_store, 'store' || (CAST(region_of(u)[2:] AS INTEGER) * 10
                    + pick(u * 4 + pick(n, 'store', 3), 'stores', 10)), 'unknown') AS store_id,
                CASE WHEN is_push THEN 'push' WHEN in_store THEN 'store' ELSE 'app' END AS channel,
+               'unknown' AS weather,
                'p' || push AS push_id
         FROM placed ORDER BY event_ts, event_id
         """.replace("ITEMS", "(SELECT count(*) FROM items)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from features.calendar import DAYPARTS
 from models.policy.open_slots import open_slots
 from models.policy.params import PolicyParams
-from models.policy.quiet_hours import minute_of_day, send_window
+from models.policy.quiet_hours import minute_of_day
+from models.policy.send_options import send_options
 
 DAY = date(2017, 12, 4)
 NEW_YORK_MIDNIGHT = datetime(2017, 12, 4, 5, tzinfo=UTC)
@@ -30,12 +32,12 @@ def test_default_quiet_hours_close_night_and_late():
 
 
 def test_what_is_already_past_on_the_users_clock_is_closed():
-    assert slots_of("Pacific/Auckland") == []  # 18:00 there: the evening began at 17:00
-    assert slots_of("Pacific/Auckland", "03:00", "03:00") == ["late"]
-    assert slots_of("Pacific/Auckland", "09:00", "18:00") == ["evening", "late"]  # sent as quiet ends
-    assert slots_of("Asia/Tokyo") == ["afternoon", "evening"] != slots_of("Asia/Tokyo", "13:00", "15:00")
-    just_after = datetime(2017, 12, 4, 5, 0, 1, tzinfo=UTC)
-    assert slots_of("Pacific/Auckland", "09:00", "18:00", as_of=just_after) == ["late"]
+    assert slots_of("Pacific/Auckland") == ["evening"]  # 18:00 there: the evening is not over
+    assert slots_of("Pacific/Auckland", "18:20", "09:00") == []  # twenty minutes are too few
+    assert slots_of("Pacific/Auckland", "19:00", "18:30") == ["evening"]
+    assert slots_of("Asia/Tokyo") == ["afternoon", "evening"] != slots_of("Asia/Tokyo", "13:00", "17:00")
+    after_half_past_eight = datetime(2017, 12, 4, 7, 30, 1, tzinfo=UTC)
+    assert slots_of("Pacific/Auckland", as_of=after_half_past_eight) == []  # too little is left to be seen
 
 
 def test_the_order_of_users_stays_and_no_users_have_no_slots():
@@ -62,8 +64,8 @@ def test_a_slot_is_open_exactly_when_its_send_window_is_ahead(people, hours, lea
             start, end = 21 * 60, 8 * 60
         for slot in DAYPARTS:
             known = "Europe/Paris" if zone in (None, "Nope") else zone
-            window = send_window(DAY, slot, known, start, end, least)
-            if window and window[0] >= as_of.timestamp():
+            options = send_options(DAY, slot, known, start, end, least)
+            if (options.send[~np.isnan(options.expires)] >= as_of.timestamp()).any():
                 expected.append((user, slot))
     found = open_slots(users, params, DAY, as_of)
     assert list(found.itertuples(index=False, name=None)) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,8 +16,9 @@ from features.calendar import DAYPARTS, known_timezones, slot_ends_at, slot_send
 from models.policy import registry
 from models.policy.facts import PolicyContext, hours_to_nearest, push_keys, user_facts
 from models.policy.params import PolicyParams
-from models.policy.quiet_hours import QUIET_HOURS, in_quiet_window, minute_of_day, send_window
+from models.policy.quiet_hours import QUIET_HOURS, in_quiet_window, minute_of_day
 from models.policy.rule import SUPPRESSION_COLUMNS, kept_by, ledger_rows
+from models.policy.send_options import send_options
 
 CONTRACT_NAMES = {
     *("no_consent", "quiet_hours", "daily_cap", "weekly_cap", "min_gap", "below_value", "unavailable"),
@@ -24,6 +26,13 @@ CONTRACT_NAMES = {
 }
 MINUTES = st.integers(0, 24 * 60 - 1)
 DAYS = st.dates(date(2007, 1, 1), date(2035, 12, 31))
+
+
+def send_window(day, slot, zone, start, end, least) -> tuple[int, int] | None:
+    """(first instant one could send at, when it expires)."""
+    options = send_options(day, slot, zone, start, end, least)
+    first = np.flatnonzero(~np.isnan(options.expires))[:1]
+    return (int(options.send[first[0]]), int(options.expires[first[0]])) if len(first) else None
 
 
 @given(MINUTES, MINUTES, MINUTES)
@@ -105,8 +114,8 @@ def test_too_little_of_a_slot_is_none():
             "slot": "morning",
             "quiet_start": 1260,
             "quiet_end": 480,
-            "send_epoch_seconds": [0.0, 0.0, np.nan],
-            "expires_epoch_seconds": [1800.0, 1799.0, 7200.0],
+            "expires_epoch_seconds": [1800.0, np.nan, np.nan],
+            "best_time_quiet": [False, True, True],
         }
     )
     params = PolicyParams(min_window_minutes=30)
@@ -119,9 +128,11 @@ def test_too_little_of_a_slot_is_none():
 
 def test_rule_names_are_those_of_the_contract_and_files_and_rules_match():
     groups = (registry.USER_RULES, registry.SLOT_RULES, registry.ITEM_RULES, registry.PUSH_RULES)
-    names = [rule.name for group in groups for rule in group]
-    assert set(names) <= CONTRACT_NAMES and len(set(names)) == len(names)
-    assert {rule.name for rule in registry.AFTER_A_CHOICE_RULES} <= set(names)
+    rules = [rule for group in (*groups, registry.AFTER_A_CHOICE_RULES) for rule in group]
+    assert {rule.name for rule in rules} == CONTRACT_NAMES
+    assert len(set(rules)) == len(CONTRACT_NAMES), "one rule a name"
+    folder = Path(registry.__file__).parent
+    assert all((folder / f"{name.removeprefix('no_')}.py").is_file() for name in CONTRACT_NAMES)
 
 
 def test_a_rule_names_the_fact_it_lacks():

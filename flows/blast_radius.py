@@ -1,0 +1,28 @@
+"""A plan much larger than usual is not published before somebody has said yes, on record."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from features.errors import RefusedError
+from flows.wiring import Stores
+from models.policy.blast_radius import SizeLimit, judge_size
+
+
+def require_usual_size(stores: Stores, plan_date: date, pushes: int) -> None:
+    """Nothing; the plan is no larger than usual, or its size is approved.
+
+    Raises:
+        RefusedError: It is larger; with the numbers, and how to approve it.
+    """
+    verdict = judge_size(
+        pushes,
+        stores.sizes.earlier(plan_date),
+        stores.sizes.approved(plan_date),
+        SizeLimit(max_growth=stores.settings.max_plan_growth),
+    )
+    if not verdict.passes:
+        raise RefusedError(
+            f"the plan for {plan_date} is not published: {verdict.words}. If that is meant, run kairos plan "
+            f'approve --date {plan_date} --pushes {pushes} --why "...", then kairos score again.'
+        )

@@ -1,0 +1,237 @@
+"""A whole scoring run in shards beside the sum of its three limits, and the memory that both take.
+
+A run reads features of given candidates, predicts, plans under policy, writes its shards and publishes; the
+limits are the read alone, the prediction alone and a bare binary COPY of the same rows. Candidates and their
+features lie there as Parquet, a file a shard: finding candidates is measured by `make bench-ranking`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.scenes import SCENE_PARTS, UNKNOWN
+from features.user_buckets import bucket_ranges, shards_for, user_buckets
+from flows.planned_shards import PlannedShards, planned_shards
+from infra.plan_content import PLAN_TABLES, PlanRows, canonical_rows
+from infra.plan_store import PlanStore
+from models.plan import PolicyContext, PolicyParams, build_plan
+from models.price_medians import filled_prices, price_counts, price_medians
+from tests.benchmarks.scale.measure import run_apart, timed
+from tests.benchmarks.scoring_parts.made_up_plan import AS_OF, PLAN_DATE, PUBLICATION, SLOTS
+from tests.benchmarks.scoring_parts.publication import bare_copy
+from tests.benchmarks.scoring_parts.server import throwaway_database
+
+FEATURES = 60
+ITEMS = 20_000
+USERS_PER_SHARD = 5_000
+_ZONES = ("America/New_York", "Europe/Berlin", "Asia/Tokyo", "UTC")
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+def measure(
+    users: int = 200_000,
+    candidates: int = 100,
+    growth: tuple[int, ...] = (50_000, 100_000, 200_000),
+    trees: int = 500,
+) -> dict[str, Any]:
+    """total_ratio_vs_limits and peak_gb at each size; the last one is that of the target."""
+    sizes = sorted({*growth, users})
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="kairos-bench-") as folder:
+        model = make_model(Path(folder), trees)
+        for size in sizes:
+            data = Path(folder) / f"{size}"
+            make_data(data, size, candidates)
+            run = run_apart(contend_run, folder=str(data), model=str(model), users=size)
+            limits = run_apart(contend_limits, folder=str(data), model=str(model), users=size)
+            told = limits.answer
+            found[str(size)] = {
+                "seconds": run.wall_seconds,
+                "peak_gb": run.peak_gb,
+                **run.answer,
+                **told,
+                "total_ratio_vs_limits": run.wall_seconds
+                / (told["limit_read"] + told["limit_predict"] + told["limit_copy"]),
+                "load": os.getloadavg()[0],
+            }
+    last = found[str(users)]
+    return {
+        "users": users,
+        "candidates": candidates,
+        "total_ratio_vs_limits": last["total_ratio_vs_limits"],
+        "peak_gb": last["peak_gb"],
+        "peak_gb_growth": last["peak_gb"] / found[str(sizes[0])]["peak_gb"],
+        "sizes": found,
+    }
+
+
+def make_model(folder: Path, trees: int) -> Path:
+    """A LightGBM model of the protocol's size, fitted on noise that has some sense in it."""
+    rng = np.random.default_rng(5)
+    matrix = rng.random((40_000, FEATURES), dtype=np.float32)
+    target = matrix[:, :8].sum(axis=1) + 0.3 * rng.standard_normal(len(matrix))
+    options = {"num_leaves": 63, "verbosity": -1, "num_threads": 2, "objective": "regression"}
+    path = folder / "model.txt"
+    lgb.train(options, lgb.Dataset(matrix, target), num_boost_round=trees).save_model(path)
+    return path
+
+
+def make_data(folder: Path, users: int, candidates: int) -> None:
+    """Candidates with their features, six slots of a user in one file a shard."""
+    folder.mkdir()
+    ids = np.array([f"u{user:07d}" for user in range(users)], dtype=object)
+    bucket = user_buckets(ids)
+    items = pa.array([f"item-{n:05d}" for n in range(ITEMS)])
+    for number, buckets in enumerate(bucket_ranges(shards_for(users, USERS_PER_SHARD))):
+        own = ids[(bucket >= buckets.start) & (bucket < buckets.stop)]
+        rng = np.random.default_rng(number)
+        count = len(own) * candidates
+        per_slot = max(candidates // 6, 1)
+        slot = np.minimum(np.tile(np.arange(candidates) // per_slot, len(own)), 5)
+        first = rng.integers(0, ITEMS, len(own))
+        # Steps of a prime below the number of items: no item twice for a user.
+        item = (np.repeat(first, candidates) + np.tile(np.arange(candidates), len(own)) * 7) % ITEMS
+        columns: dict[str, Any] = {
+            "user_id": pa.DictionaryArray.from_arrays(
+                pa.array(np.repeat(np.arange(len(own), dtype=np.int32), candidates)), pa.array(own)
+            ),
+            "slot": pa.DictionaryArray.from_arrays(pa.array(slot.astype(np.int8)), pa.array(SLOTS)),
+            "item_id": pa.DictionaryArray.from_arrays(pa.array(item.astype(np.int32)), items),
+            "category": pa.DictionaryArray.from_arrays(
+                pa.array((item % 200).astype(np.int16)), pa.array([f"c{n}" for n in range(200)])
+            ),
+            "price": pa.array(np.where(item % 50 == 0, np.nan, 1.0 + item % 97).astype(np.float32)),
+        }
+        matrix = rng.random((FEATURES, count), dtype=np.float32)
+        columns |= {f"f{n}": pa.array(matrix[n]) for n in range(FEATURES)}
+        table = pa.table(columns)
+        pq.write_table(table, folder / f"{number:04d}.parquet", compression="lz4", row_group_size=1 << 17)
+
+
+def read_shard(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """(keys of the candidates, their features as the model takes them)."""
+    table = pq.read_table(path)
+    matrix = np.empty((table.num_rows, FEATURES), dtype=np.float32)
+    for n in range(FEATURES):
+        matrix[:, n] = table[f"f{n}"].to_numpy()
+    return table.select(["user_id", "slot", "item_id", "category", "price"]).to_pandas(), matrix
+
+
+def predictor(model: Path) -> tuple[Predict, str]:
+    """(the fastest prediction there is, its name): compiled where Kairos has that, else LightGBM's own."""
+    booster = lgb.Booster(model_file=str(model))
+    return (lambda matrix: np.asarray(booster.predict(matrix, num_threads=2))), "native"
+
+
+def contend_run(folder: str, model: str, users: int) -> dict[str, Any]:
+    """Stages' seconds of the whole run, which ends with the plan live."""
+    predict, name = predictor(Path(model))
+    files = sorted(Path(folder).glob("*.parquet"))
+    spent = dict.fromkeys(("read", "predict", "write_scores", "plan", "canonical", "write", "publish"), 0.0)
+    clock = time.perf_counter()
+
+    def lap(stage: str) -> None:
+        nonlocal clock
+        spent[stage] += time.perf_counter() - clock
+        clock = time.perf_counter()
+
+    with throwaway_database() as database, tempfile.TemporaryDirectory() as out:
+        with timed():
+            clock = time.perf_counter()
+            plan = planned_shards(Path(out), "bench", len(files))
+            counts = []
+            for number, path in enumerate(files):
+                keys, matrix = read_shard(path)
+                lap("read")
+                keys["score"] = predict(matrix)
+                lap("predict")
+                keys.to_parquet(Path(out) / f"{number}.scores.parquet", index=False, compression="lz4")
+                counts.append(price_counts(keys["price"], keys["category"]))
+                lap("write_scores")
+            medians = price_medians(counts)
+            for number, (part, buckets) in enumerate(
+                zip(plan.shards, bucket_ranges(len(files)), strict=True)
+            ):
+                keys = pd.read_parquet(Path(out) / f"{number}.scores.parquet")
+                made = plan_of(keys, medians)
+                lap("plan")
+                rows = canonical_rows(made, PLAN_DATE, buckets)
+                lap("canonical")
+                part.write(rows, made.summary)
+                lap("write")
+            PlanStore(database).publish_content(plan, **PUBLICATION)
+            lap("publish")
+        return {
+            "predictor": name,
+            "stages": spent,
+            "rows_published": sum(plan.digest.rows.values()),
+            "candidate_rows": sum(pq.read_metadata(path).num_rows for path in files),
+            "checksum": plan.digest.checksum,
+        }
+
+
+def plan_of(keys: pd.DataFrame, medians: pd.DataFrame) -> Any:
+    """The shard's plan under policy."""
+    users = keys["user_id"].astype(object).unique()
+    zone = np.arange(len(users)) % len(_ZONES)
+    people = pd.DataFrame({"user_id": users, "timezone": np.array(_ZONES, dtype=object)[zone]})
+    people["push_consent"] = True
+    scene = pd.Categorical([UNKNOWN]).take(np.zeros(len(keys), dtype=np.intp))
+    price, _ = filled_prices(keys["price"], keys["category"], medians)
+    chance = 1.0 / (1.0 + np.exp(-keys["score"].to_numpy()))
+    scored = keys.assign(p_item=chance, price=price, **dict.fromkeys(SCENE_PARTS, scene))
+    timing = pd.DataFrame(
+        {
+            "user_id": np.repeat(users, len(SLOTS)),
+            "slot": np.tile(SLOTS, len(users)),
+            "p_engage": np.tile(np.linspace(0.1, 0.6, len(SLOTS)), len(users)),
+        }
+    )
+    nothing = pd.DataFrame(
+        {"user_id": [], "item_id": [], "last_bought_epoch_seconds": [], "mean_gap_days": []}
+    )
+    catalogue = pd.DataFrame({"item_id": [f"item-{n:05d}" for n in range(ITEMS)]}).assign(
+        available=True, stock=5.0, sensitive=False
+    )
+    sent = pd.DataFrame({"user_id": [], "sent_at": pd.to_datetime([], utc=True), "channel": []})
+    context = PolicyContext(AS_OF - timedelta(hours=5), catalogue, nothing, sent)
+    return build_plan(scored, timing, people, context, PolicyParams(), PLAN_DATE, "bench")
+
+
+def contend_limits(folder: str, model: str, users: int) -> dict[str, Any]:
+    """Seconds of the read, of the prediction and of a bare COPY of as many rows as the run publishes."""
+    predict, _ = predictor(Path(model))
+    files = sorted(Path(folder).glob("*.parquet"))
+    read = predicted = 0.0
+    some: list[PlanRows] = []
+    for path, buckets in zip(files, bucket_ranges(len(files)), strict=True):
+        began = time.perf_counter()
+        keys, matrix = read_shard(path)
+        read += time.perf_counter() - began
+        began = time.perf_counter()
+        keys["score"] = predict(matrix)
+        predicted += time.perf_counter() - began
+        if not some:  # one shard's plan stands for all: what is copied is as many times that
+            medians = price_medians([price_counts(keys["price"], keys["category"])])
+            some.append(canonical_rows(plan_of(keys, medians), PLAN_DATE, buckets))
+    rows = some[0]
+    times = len(files)
+    many = PlanRows({t: pa.concat_tables([rows.tables[t]] * times) for t in PLAN_TABLES}, rows.digest)
+    with throwaway_database() as database:
+        copy = bare_copy(database, many)
+    return {"limit_read": read, "limit_predict": predicted, "limit_copy": copy}
+
+
+__all__ = ["PlannedShards", "measure"]
