@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import duckdb
@@ -15,6 +16,7 @@ from duckdb import DuckDBPyConnection
 from features.errors import KairosError
 from infra.asof_sql import AsofSource, answers_sql, reason
 
+_SPREADING_THREADS = 4
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 
 
@@ -23,7 +25,7 @@ class JoinedFeatures:
     """Entities and their features, one row per entity row, in its order; columns are spread when read."""
 
     entities: pa.Table
-    answers: dict[str, tuple[pa.Array, pa.Array]]
+    answers: dict[str, tuple[pa.ChunkedArray, pa.Array]]
 
     @property
     def column_names(self) -> list[str]:
@@ -32,14 +34,14 @@ class JoinedFeatures:
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """These columns, in this order."""
-        columns = []
-        for name in names:
-            if name in self.answers:
-                values, positions = self.answers[name]
-                columns.append(pa.chunked_array([values.take(positions)]))
-            else:
-                columns.append(self.entities[name])
-        return pa.table(columns, names=list(names))
+        with ThreadPoolExecutor(_SPREADING_THREADS) as pool:  # Arrow's kernels give up Python's lock
+            return pa.table(list(pool.map(self._column, names)), names=list(names))
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if name not in self.answers:
+            return self.entities[name]
+        values, positions = self.answers[name]
+        return pa.chunked_array([_one_array(values).take(positions)])
 
 
 def to_utc_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -87,18 +89,20 @@ def asof_join(
     entities = entities.set_column(place, timestamp, to_utc_microseconds(entities[timestamp]))
     questions = _Questions(entities, timestamp)
     answers: dict[str, tuple[pa.Array, pa.Array]] = {}
-    for source in sources:
-        asked, row_ids = questions.about(tuple(column for column, _ in source.keys))
-        found = _answers(con, source, asked)
-        positions = _positions(found["id"].to_numpy(), asked.num_rows, source.view)[row_ids]
-        spread = pa.array(positions, mask=positions < 0)
-        for _, name in source.features:
-            if name in answers or name in entities.column_names:
-                raise KairosError(
-                    f"feature {name!r} of view {source.view!r} would appear twice in the result; "
-                    "rename it, or ask for full_feature_names."
-                )
-            answers[name] = (_one_array(found[name]), spread)
+    # The next view's questions are worked out, on one core, while DuckDB answers this one's.
+    with ThreadPoolExecutor(1) as ahead:
+        all_asked = ahead.map(questions.about, [tuple(column for column, _ in one.keys) for one in sources])
+        for source, (asked, row_ids) in zip(sources, all_asked, strict=True):
+            found = _answers(con, source, asked)
+            positions = _positions(found["id"].to_numpy(), asked.num_rows, source.view)[row_ids]
+            spread = pa.array(positions, mask=positions < 0)
+            for _, name in source.features:
+                if name in answers or name in entities.column_names:
+                    raise KairosError(
+                        f"feature {name!r} of view {source.view!r} would appear twice in the result; "
+                        "rename it, or ask for full_feature_names."
+                    )
+                answers[name] = (found[name], spread)
     return JoinedFeatures(entities, answers)
 
 
