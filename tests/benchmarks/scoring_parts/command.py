@@ -1,4 +1,4 @@
-"""The scoring benchmark as a command: runs its parts, prints their tables, writes scoring.json."""
+"""A benchmark of parts as a command: runs them, prints their tables, writes NAME.json."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from rich.table import Table
 
 from flows.progress import showing_progress, step
 from infra.settings import load_settings
-from tests.benchmarks.scoring_parts import prediction
 from tests.benchmarks.scoring_parts.part import Effort, Found, Part
 
-PARTS: tuple[Part, ...] = (prediction.PART,)
-"""One file a part, one name here."""
 
+def main(name: str, about: str, every: Sequence[Part], arguments: Sequence[str] | None = None) -> None:
+    """Nothing; prints the tables and writes `KAIROS_HOME/bench/NAME.json`.
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Nothing; prints the tables and writes `KAIROS_HOME/bench/scoring.json`."""
-    parts, effort = read_plan(arguments)
+    Args:
+        about: What the command says of itself.
+        every: Its parts.
+    """
+    parts, effort = read_plan(about, every, arguments)
     console = Console(width=None if sys.stdout.isatty() else 150)
     logging.disable(logging.INFO)
     home = load_settings().home
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: dict[str, Found] = {}
     with showing_progress(console):
         for part in parts:
-            folder = Path(tempfile.mkdtemp(prefix=f"scoring-{part.name}-", dir=work))
+            folder = Path(tempfile.mkdtemp(prefix=f"{name}-{part.name}-", dir=work))
             try:
                 with step(part.name) as current:
                     found[part.name] = part.measure(effort, folder, current.say)
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     result = summary(parts, found, effort) | {"wall_seconds": time.monotonic() - began}
-    target = home / "bench" / "scoring.json"
+    target = home / "bench" / f"{name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     console.print(verdict_table(parts, result))
@@ -58,11 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"{result['wall_seconds']:.0f} s; {target}")
 
 
-def read_plan(arguments: Sequence[str] | None) -> tuple[tuple[Part, ...], Effort]:
+def read_plan(
+    about: str, every: Sequence[Part], arguments: Sequence[str] | None
+) -> tuple[tuple[Part, ...], Effort]:
     """What the command line asks for."""
-    names = [part.name for part in PARTS]
+    names = [part.name for part in every]
     usual = Effort()
-    parser = argparse.ArgumentParser(description="Scoring beside its limits.")
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--only", default=",".join(names), help=f"some of {','.join(names)}")
     parser.add_argument("--sizes", default=None, help="shares of each part's full size, as 0.01,0.1,1")
     parser.add_argument("--repeats", type=int, default=None, help=f"{usual.repeats} by default")
@@ -75,7 +78,7 @@ def read_plan(arguments: Sequence[str] | None) -> tuple[tuple[Part, ...], Effort
         parser.error(f"--only is {asked.only}, must name some of {', '.join(names)}")
     sizes = (asked.sizes or ("0.002,0.005,0.01" if asked.quick else "")).split(",")
     repeats = asked.repeats or (2 if asked.quick else usual.repeats)
-    return tuple(part for part in PARTS if part.name in chosen), Effort(
+    return tuple(part for part in every if part.name in chosen), Effort(
         tuple(sorted(map(float, sizes))) if sizes != [""] else usual.sizes, repeats, asked.threads, asked.seed
     )
 

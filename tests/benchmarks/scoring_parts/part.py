@@ -1,4 +1,4 @@
-"""What a part of the scoring benchmark is: it measures something and says which targets that answers."""
+"""What a part of a benchmark is: it measures something and says which targets that answers."""
 
 from __future__ import annotations
 

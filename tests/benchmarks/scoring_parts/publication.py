@@ -10,9 +10,11 @@ import json
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.table import Table
 from sqlalchemy import text
 
 from infra.database import Database
@@ -20,12 +22,42 @@ from infra.plan_content import JSON_COLUMNS, ROWS_AT_ONCE, SCHEMAS, PlanRows, ca
 from infra.plan_copy import HEADER, TRAILER, encoded_rows, row_bytes, wire_columns
 from infra.plan_store import PlanStore
 from tests.benchmarks.scoring_parts.made_up_plan import PLAN_DATE, PUBLICATION, MadeUpPlan, made_up_plan
+from tests.benchmarks.scoring_parts.part import Effort, Found, Part, Say
 from tests.benchmarks.scoring_parts.server import throwaway_database
 
+FULL_USERS = 200_000
 TO_SQL_ROWS = 5_000
 
 
-def measure(users: int = 200_000, repeats: int = 3) -> dict[str, Any]:
+def measure(effort: Effort, folder: Path, say: Say) -> Found:
+    """Rows a second of all three at every size."""
+    sizes = {}
+    for share in effort.sizes:
+        users = max(round(share * FULL_USERS), 10)
+        say(f"{users:,} users")
+        sizes[str(users)] = published(users, min(effort.repeats, 3))
+    last = sizes[str(max(map(int, sizes)))]
+    return Found(
+        {name: last[name] for name in ("copy_share", "publish_rows_per_second", "bare_copy_rows_per_second")}
+        | {"publication": sizes},
+        f"{last['publish_rows_per_second']:,.0f} rows/s, {last['copy_share']:.2f} of a bare COPY",
+        (_table(sizes),),
+        ("rows are those of all three plan tables, in canonical form, from memory to committed",),
+    )
+
+
+def _table(sizes: dict[str, dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("users", "rows", "published, rows/s", "bare COPY, rows/s", "to_sql, rows/s", "share"):
+        table.add_column(name, justify="right")
+    for users, one in sizes.items():
+        speeds = (one[f"{name}_rows_per_second"] for name in ("publish", "bare_copy", "to_sql"))
+        told = (f"{int(users):,}", f"{one['rows']:,}", *(f"{speed:,.0f}" for speed in speeds))
+        table.add_row(*told, f"{one['copy_share']:.2f}")
+    return table
+
+
+def published(users: int, repeats: int) -> dict[str, Any]:
     """copy_share and what it is made of: the best of `repeats` interleaved runs each."""
     plan = made_up_plan(users)
     began = time.perf_counter()
@@ -94,3 +126,6 @@ def to_sql(database: Database, plan: MadeUpPlan) -> float:
     with database.transaction() as connection:
         connection.execute(text("DROP TABLE few_items"))
     return len(pd.DataFrame(few)) / seconds
+
+
+PART = Part("publication", measure, {"copy_share": ("at least", 0.7)})

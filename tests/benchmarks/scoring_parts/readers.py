@@ -14,8 +14,11 @@ from infra.database import Database
 from infra.plan_content import canonical_rows
 from infra.plan_store import PlanStore
 from tests.benchmarks.scoring_parts.made_up_plan import PLAN_DATE, PUBLICATION, made_up_plan
+from tests.benchmarks.scoring_parts.part import Effort, Found, Part, Say
 from tests.benchmarks.scoring_parts.server import throwaway_database
 
+FULL_ROWS = 2_000_000
+READERS = 8
 _ROOT = Path(__file__).resolve().parents[3]
 _READER = """
 import json, os, sys, time
@@ -44,7 +47,24 @@ open(out, "w").write(json.dumps(told))
 """
 
 
-def measure(rows: int = 2_000_000, readers: int = 8) -> dict[str, Any]:
+def measure(effort: Effort, folder: Path, say: Say) -> Found:
+    """What readers noticed at the largest size."""
+    rows = round(max(effort.sizes) * FULL_ROWS)
+    say(f"{READERS} readers, {rows:,} rows")
+    told = noticed(rows, READERS)
+    names = ("reader_max_ms", "partial_reads", "reader_max_ms_without_a_publication", "reader_p99_ms")
+    return Found(
+        {name: told[name] for name in names} | {"readers": told},
+        f"slowest of {told['reads']:,} answers {told['reader_max_ms']:.0f} ms, "
+        f"{told['partial_reads']} partial",
+        notes=(
+            f"while nothing was published the slowest answer took "
+            f"{told['reader_max_ms_without_a_publication']:.0f} ms on {os.cpu_count()} cores",
+        ),
+    )
+
+
+def noticed(rows: int, readers: int) -> dict[str, Any]:
     """reader_max_ms and partial_reads of `readers` processes while about `rows` rows become live.
 
     Beside them the slowest answer of the same readers while nothing is published: what the machine itself
@@ -93,3 +113,6 @@ def _read(database: Database, readers: int, meanwhile: Any) -> list[dict[str, An
             if process.wait(60) != 0:
                 raise RuntimeError("a reader failed")
         return [json.loads(out.read_text(encoding="utf-8")) for out in outs]
+
+
+PART = Part("readers", measure, {"reader_max_ms": ("at most", 50.0), "partial_reads": ("at most", 0.0)})

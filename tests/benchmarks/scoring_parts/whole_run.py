@@ -8,9 +8,9 @@ features lie there as Parquet, a file a shard: finding candidates is measured by
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,72 +20,110 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.table import Table
 
 from features.scenes import SCENE_PARTS, UNKNOWN
 from features.user_buckets import bucket_ranges, shards_for, user_buckets
-from flows.planned_shards import PlannedShards, planned_shards
+from flows.compiled_files import compiled_ranker
+from flows.planned_shards import planned_shards
 from infra.plan_content import PLAN_TABLES, PlanRows, canonical_rows
 from infra.plan_store import PlanStore
+from models.calibration import Calibrator
+from models.compiled import CompiledRanker
+from models.forest_object import compile_forest, load_forest
 from models.plan import PolicyContext, PolicyParams, build_plan
 from models.price_medians import filled_prices, price_counts, price_medians
+from models.ranker import Ranker
 from tests.benchmarks.scale.measure import run_apart, timed
 from tests.benchmarks.scoring_parts.made_up_plan import AS_OF, PLAN_DATE, PUBLICATION, SLOTS
+from tests.benchmarks.scoring_parts.part import Effort, Found, Part, Say
 from tests.benchmarks.scoring_parts.publication import bare_copy
 from tests.benchmarks.scoring_parts.server import throwaway_database
 
+FULL_USERS = 200_000
+CANDIDATES = 100
+TREES = 500
 FEATURES = 60
 ITEMS = 20_000
 USERS_PER_SHARD = 5_000
 _ZONES = ("America/New_York", "Europe/Berlin", "Asia/Tokyo", "UTC")
-Predict = Callable[[np.ndarray], np.ndarray]
+_RANKER = "ranker.json"
+_NAMES = tuple(f"f{n}" for n in range(FEATURES))
 
 
-def measure(
-    users: int = 200_000,
-    candidates: int = 100,
-    growth: tuple[int, ...] = (50_000, 100_000, 200_000),
-    trees: int = 500,
-) -> dict[str, Any]:
-    """total_ratio_vs_limits and peak_gb at each size; the last one is that of the target."""
-    sizes = sorted({*growth, users})
-    found = {}
-    with tempfile.TemporaryDirectory(prefix="kairos-bench-") as folder:
-        model = make_model(Path(folder), trees)
-        for size in sizes:
-            data = Path(folder) / f"{size}"
-            make_data(data, size, candidates)
-            run = run_apart(contend_run, folder=str(data), model=str(model), users=size)
-            limits = run_apart(contend_limits, folder=str(data), model=str(model), users=size)
-            told = limits.answer
-            found[str(size)] = {
-                "seconds": run.wall_seconds,
-                "peak_gb": run.peak_gb,
-                **run.answer,
-                **told,
-                "total_ratio_vs_limits": run.wall_seconds
-                / (told["limit_read"] + told["limit_predict"] + told["limit_copy"]),
-                "load": os.getloadavg()[0],
-            }
-    last = found[str(users)]
-    return {
-        "users": users,
-        "candidates": candidates,
-        "total_ratio_vs_limits": last["total_ratio_vs_limits"],
-        "peak_gb": last["peak_gb"],
-        "peak_gb_growth": last["peak_gb"] / found[str(sizes[0])]["peak_gb"],
-        "sizes": found,
-    }
+def measure(effort: Effort, folder: Path, say: Say) -> Found:
+    """total_ratio_vs_limits and peak_gb at a quarter, a half and the whole of the largest size."""
+    users = max(round(max(effort.sizes) * FULL_USERS), 4)
+    sizes = {}
+    model = make_model(folder, TREES)
+    for size in (users // 4, users // 2, users):
+        say(f"{size:,} users: candidates")
+        data = folder / f"{size}"
+        make_data(data, size, CANDIDATES)
+        say(f"{size:,} users: run")
+        asked = {"folder": str(data), "model": str(model), "threads": effort.threads}
+        run = run_apart(contend_run, **asked)
+        say(f"{size:,} users: limits")
+        limits = run_apart(contend_limits, **asked).answer
+        shutil.rmtree(data)
+        sizes[str(size)] = {
+            "seconds": run.wall_seconds,
+            "peak_gb": run.peak_gb,
+            **run.answer,
+            **limits,
+            "total_ratio_vs_limits": run.wall_seconds / sum(limits.values()),
+            "load": os.getloadavg()[0],
+        }
+    last = sizes[str(users)]
+    growth = last["peak_gb"] / sizes[str(users // 4)]["peak_gb"]
+    return Found(
+        {
+            "total_ratio_vs_limits": last["total_ratio_vs_limits"],
+            "peak_gb": last["peak_gb"],
+            "peak_gb_growth": growth,
+            "whole_run": sizes,
+        },
+        f"{last['seconds']:.0f} s, {last['total_ratio_vs_limits']:.2f} times its limits, "
+        f"{last['peak_gb']:.1f} GB",
+        (_table(sizes),),
+        (
+            f"{CANDIDATES} candidates a user over six slots, {FEATURES} features, {TREES} trees of up to 63 "
+            f"leaves, {last['predictor']}; from four times the users memory grows {growth:.2f} times",
+            "limits: reading the features, compiled prediction, a bare binary COPY of the same rows",
+        ),
+    )
+
+
+def _table(sizes: dict[str, dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    stages = list(next(iter(sizes.values()))["stages"])
+    limits = ("limit_read", "limit_predict", "limit_copy")
+    for name in ("users", *(stage.replace("_", " ") for stage in stages), "whole, s", "limits, s", "GB"):
+        table.add_column(name, justify="right")
+    for users, one in sizes.items():
+        table.add_row(
+            f"{int(users):,}",
+            *(f"{one['stages'][stage]:.1f}" for stage in stages),
+            f"{one['seconds']:.1f}",
+            " + ".join(f"{one[name]:.1f}" for name in limits),
+            f"{one['peak_gb']:.2f}",
+        )
+    return table
 
 
 def make_model(folder: Path, trees: int) -> Path:
-    """A LightGBM model of the protocol's size, fitted on noise that has some sense in it."""
+    """A folder with a LightGBM model of the protocol's size, compiled: noise with some sense in it."""
     rng = np.random.default_rng(5)
     matrix = rng.random((40_000, FEATURES), dtype=np.float32)
     target = matrix[:, :8].sum(axis=1) + 0.3 * rng.standard_normal(len(matrix))
     options = {"num_leaves": 63, "verbosity": -1, "num_threads": 2, "objective": "regression"}
-    path = folder / "model.txt"
-    lgb.train(options, lgb.Dataset(matrix, target), num_boost_round=trees).save_model(path)
-    return path
+    text = lgb.train(options, lgb.Dataset(matrix, target), num_boost_round=trees).model_to_string()
+    ranker = Ranker((text,), _NAMES, {}, Calibrator("isotonic", knots=(0.0, 8.0), levels=(0.01, 0.2)))
+    version = folder / "version"
+    version.mkdir()
+    (version / _RANKER).write_text(ranker.to_json(), encoding="utf-8")
+    compiled_ranker(version, ranker, 10**12, threads=2)
+    return version
 
 
 def make_data(folder: Path, users: int, candidates: int) -> None:
@@ -120,24 +158,21 @@ def make_data(folder: Path, users: int, candidates: int) -> None:
         pq.write_table(table, folder / f"{number:04d}.parquet", compression="lz4", row_group_size=1 << 17)
 
 
-def read_shard(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """(keys of the candidates, their features as the model takes them)."""
+def read_shard(path: Path) -> tuple[pd.DataFrame, pa.Table]:
+    """(keys of the candidates, their features)."""
     table = pq.read_table(path)
-    matrix = np.empty((table.num_rows, FEATURES), dtype=np.float32)
-    for n in range(FEATURES):
-        matrix[:, n] = table[f"f{n}"].to_numpy()
-    return table.select(["user_id", "slot", "item_id", "category", "price"]).to_pandas(), matrix
+    keys = table.select(["user_id", "slot", "item_id", "category", "price"]).to_pandas()
+    return keys, table.select(list(_NAMES))
 
 
-def predictor(model: Path) -> tuple[Predict, str]:
-    """(the fastest prediction there is, its name): compiled where Kairos has that, else LightGBM's own."""
-    booster = lgb.Booster(model_file=str(model))
-    return (lambda matrix: np.asarray(booster.predict(matrix, num_threads=2))), "native"
+def predictor(version: Path, threads: int) -> tuple[CompiledRanker, Ranker]:
+    """(the version's ranker as a run takes it, the same as it was stored)."""
+    ranker = Ranker.from_json((version / _RANKER).read_text(encoding="utf-8"))
+    return compiled_ranker(version, ranker, 0, threads), ranker
 
 
-def contend_run(folder: str, model: str, users: int) -> dict[str, Any]:
+def contend_run(folder: str, model: str, threads: int) -> dict[str, Any]:
     """Stages' seconds of the whole run, which ends with the plan live."""
-    predict, name = predictor(Path(model))
     files = sorted(Path(folder).glob("*.parquet"))
     spent = dict.fromkeys(("read", "predict", "write_scores", "plan", "canonical", "write", "publish"), 0.0)
     clock = time.perf_counter()
@@ -150,12 +185,14 @@ def contend_run(folder: str, model: str, users: int) -> dict[str, Any]:
     with throwaway_database() as database, tempfile.TemporaryDirectory() as out:
         with timed():
             clock = time.perf_counter()
+            scorer, ranker = predictor(Path(model), threads)
             plan = planned_shards(Path(out), "bench", len(files))
             counts = []
             for number, path in enumerate(files):
-                keys, matrix = read_shard(path)
+                keys, features = read_shard(path)
                 lap("read")
-                keys["score"] = predict(matrix)
+                keys["score"] = scorer.score(features.to_pandas(), threads)
+                keys["p_item"] = ranker.chances(keys["score"].to_numpy())
                 lap("predict")
                 keys.to_parquet(Path(out) / f"{number}.scores.parquet", index=False, compression="lz4")
                 counts.append(price_counts(keys["price"], keys["category"]))
@@ -174,7 +211,7 @@ def contend_run(folder: str, model: str, users: int) -> dict[str, Any]:
             PlanStore(database).publish_content(plan, **PUBLICATION)
             lap("publish")
         return {
-            "predictor": name,
+            "predictor": scorer.outcome.words,
             "stages": spent,
             "rows_published": sum(plan.digest.rows.values()),
             "candidate_rows": sum(pq.read_metadata(path).num_rows for path in files),
@@ -190,8 +227,7 @@ def plan_of(keys: pd.DataFrame, medians: pd.DataFrame) -> Any:
     people["push_consent"] = True
     scene = pd.Categorical([UNKNOWN]).take(np.zeros(len(keys), dtype=np.intp))
     price, _ = filled_prices(keys["price"], keys["category"], medians)
-    chance = 1.0 / (1.0 + np.exp(-keys["score"].to_numpy()))
-    scored = keys.assign(p_item=chance, price=price, **dict.fromkeys(SCENE_PARTS, scene))
+    scored = keys.assign(price=price, **dict.fromkeys(SCENE_PARTS, scene))
     timing = pd.DataFrame(
         {
             "user_id": np.repeat(users, len(SLOTS)),
@@ -210,20 +246,25 @@ def plan_of(keys: pd.DataFrame, medians: pd.DataFrame) -> Any:
     return build_plan(scored, timing, people, context, PolicyParams(), PLAN_DATE, "bench")
 
 
-def contend_limits(folder: str, model: str, users: int) -> dict[str, Any]:
+def contend_limits(folder: str, model: str, threads: int) -> dict[str, float]:
     """Seconds of the read, of the prediction and of a bare COPY of as many rows as the run publishes."""
-    predict, _ = predictor(Path(model))
+    _, ranker = predictor(Path(model), threads)
+    forest = load_forest(compile_forest(ranker.models, FEATURES, np.float32))
     files = sorted(Path(folder).glob("*.parquet"))
     read = predicted = 0.0
     some: list[PlanRows] = []
     for path, buckets in zip(files, bucket_ranges(len(files)), strict=True):
         began = time.perf_counter()
-        keys, matrix = read_shard(path)
+        keys, features = read_shard(path)
+        matrix = np.empty((features.num_rows, FEATURES), dtype=np.float32, order="F")
+        for n, name in enumerate(_NAMES):
+            matrix[:, n] = features[name].to_numpy()
         read += time.perf_counter() - began
         began = time.perf_counter()
-        keys["score"] = predict(matrix)
+        keys["score"] = forest.predict(matrix, threads)
         predicted += time.perf_counter() - began
         if not some:  # one shard's plan stands for all: what is copied is as many times that
+            keys["p_item"] = ranker.chances(keys["score"].to_numpy())
             medians = price_medians([price_counts(keys["price"], keys["category"])])
             some.append(canonical_rows(plan_of(keys, medians), PLAN_DATE, buckets))
     rows = some[0]
@@ -234,4 +275,12 @@ def contend_limits(folder: str, model: str, users: int) -> dict[str, Any]:
     return {"limit_read": read, "limit_predict": predicted, "limit_copy": copy}
 
 
-__all__ = ["PlannedShards", "measure"]
+PART = Part(
+    "whole_run",
+    measure,
+    {
+        "total_ratio_vs_limits": ("at most", 1.5),
+        "peak_gb": ("at most", 4.0),
+        "peak_gb_growth": ("at most", 1.1),
+    },
+)
