@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import date
 
 from features.errors import RefusedError
+from flows.alerts import raise_alert, recovered
 from flows.wiring import Stores
 from models.policy.blast_radius import SizeLimit, judge_size
+from monitoring.alert_words import AlertFacts
 
 
 def require_usual_size(stores: Stores, plan_date: date, pushes: int) -> None:
@@ -21,7 +23,15 @@ def require_usual_size(stores: Stores, plan_date: date, pushes: int) -> None:
         stores.sizes.approved(plan_date),
         SizeLimit(max_growth=stores.settings.max_plan_growth),
     )
-    if not verdict.passes:
+    if verdict.passes:
+        recovered(stores, "plan_size", plan_date.isoformat())
+    else:
+        facts = AlertFacts(
+            verdict.words,
+            "many users became reachable, a rule was loosened, or the scores rose",
+            "the plan is not published; the one that was live stays",
+        )
+        raise_alert(stores, "plan_size", facts, plan_date.isoformat())
         raise RefusedError(
             f"the plan for {plan_date} is not published: {verdict.words}. If that is meant, run kairos plan "
             f'approve --date {plan_date} --pushes {pushes} --why "...", then kairos score again.'

@@ -14,6 +14,7 @@ import typer
 
 from features.errors import KairosError
 from flows.commands import (
+    alert,
     check_data,
     demo,
     dispatch,
@@ -54,6 +55,7 @@ app.add_typer(features.app, name="features", rich_help_panel="Look")
 app.add_typer(model.app, name="model", rich_help_panel="Decide")
 app.add_typer(plan.app, name="plan", rich_help_panel="Decide")
 app.add_typer(push.app, name="push", rich_help_panel="Decide")
+app.add_typer(alert.app, name="alert", rich_help_panel="Look")
 
 
 @app.callback()

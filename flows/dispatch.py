@@ -8,13 +8,16 @@ from datetime import datetime
 
 from prefect import flow
 
+from flows.alerts import raise_alert, recovered
 from flows.run_name import run_name
 from flows.wiring import Stores, open_stores
 from infra.dispatch_store import DispatchStore
 from infra.gateway import Gateway, open_gateway
+from monitoring.alert_words import AlertFacts
 
 _AT_ONCE = 200
 _IDLE_SECONDS = 1.0
+_REFUSED = ("failed", "retry")
 COUNTS = ("sent", "expired", "retry", "failed", "withdrawn", "lost")
 
 
@@ -55,6 +58,7 @@ def dispatch_due(
         max_attempts=settings.dispatch_attempts,
     )
     counts = dict.fromkeys(COUNTS, 0)
+    told: dict[str, int] = {}
     # What is claimed at once is handed over well within the lease, and in bursts of a second at most.
     within_lease = settings.dispatch_lease_seconds / 2 / gateway.slowest_seconds
     at_once = max(1, int(min(_AT_ONCE, within_lease, settings.dispatch_per_second)))
@@ -76,6 +80,25 @@ def dispatch_due(
                         counts[name] += count
             if queued or expired or seen:
                 continue
+            _alert(stores, counts, told)
             if not watch:
                 return counts
             sleep(_IDLE_SECONDS)
+
+
+def _alert(stores: Stores, counts: dict[str, int], told: dict[str, int]) -> None:
+    """Nothing; on-call hears when the gateway refuses pushes, and when it takes them again.
+
+    Args:
+        counts: So far.
+        told: What they were when this was asked before; brought up to date.
+    """
+    new = {name: count - told.get(name, 0) for name, count in counts.items()}
+    told.update(counts)
+    refused = {name: new[name] for name in _REFUSED if new[name]}
+    if refused:
+        words = ", ".join(f"{count:,} {name}" for name, count in refused.items())
+        done = "each is tried again with growing pauses, and never sent late"
+        raise_alert(stores, "dispatch_failing", AlertFacts(f"{words}, {new['sent']:,} sent", done=done))
+    elif new["sent"]:
+        recovered(stores, "dispatch_failing")

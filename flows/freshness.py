@@ -9,8 +9,10 @@ from datetime import datetime
 from features.errors import RefusedError
 from features.table import FeatureTable
 from features.tables import FEATURE_TABLES
+from flows.alerts import raise_alert, recovered
 from flows.feature_versions import built_manifest
 from flows.wiring import Stores
+from monitoring.alert_words import AlertFacts
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def require_fresh(stores: Stores, as_of: datetime) -> None:
     views = view_freshness(built_manifest(stores).newest, as_of, limit)
     old = [view for view in views if view.too_old]
     if not old:
+        recovered(stores, "stale_features")
         return
     worst = max(old, key=lambda view: float("inf") if view.age_hours is None else view.age_hours)
     if worst.newest is None:
@@ -77,6 +80,12 @@ def require_fresh(stores: Stores, as_of: datetime) -> None:
     else:
         state = f"has its newest row at {worst.newest:%Y-%m-%d %H:%M} UTC, {worst.age_hours:.1f} hours old"
     more = f" (and {len(old) - 1} more views)" if len(old) > 1 else ""
+    facts = AlertFacts(
+        f"view {worst.view} {state}, must be at most {worst.limit_hours:g} hours old{more}",
+        "no newer events came in, or materialisation did not run",
+        "nothing is scored; the plan that is live stays",
+    )
+    raise_alert(stores, "stale_features", facts)
     raise RefusedError(
         f"feature view {worst.view} {state} as of {as_of:%Y-%m-%d %H:%M} UTC, must be at most "
         f"{worst.limit_hours:g}{more}; ingest newer events (kairos ingest), then run kairos materialize, "

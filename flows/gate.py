@@ -12,12 +12,14 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.alerts import raise_alert, recovered
 from flows.model_files import read_evaluation
 from flows.model_version import CHAMPION, OURS
 from flows.progress import step
-from flows.wiring import open_stores
+from flows.wiring import Stores, open_stores
 from infra.model_registry import PromotionEvent
 from models.gate import Comparison, GateEvidence, decide_gate
+from monitoring.alert_words import AlertFacts
 
 METRIC = "ndcg@10"
 GATE = "gate"
@@ -87,10 +89,21 @@ def ask_gate(version: str, as_of: datetime, health: Health) -> GateVerdict:
             stores.registry.record_gate(version, decision.promote, list(decision.reasons), decision.evidence)
             if decision.promote:
                 stores.registry.move_alias("champion", version, GATE, "; ".join(decision.reasons))
+            _alert(stores, version, decision.promote, decision.reasons)
             current.say(f"{'yes' if decision.promote else 'no'}: {decision.reasons[0]}")
             verdict = GateVerdict(version, decision.promote, decision.reasons)
     create_markdown_artifact(gate_markdown(verdict), key="gate", description=f"The gate on {version}")
     return verdict
+
+
+def _alert(stores: Stores, version: str, promoted: bool, reasons: Sequence[str]) -> None:
+    """Nothing; whoever looks after the models hears of a refusal, once until a challenger passes."""
+    if promoted:
+        recovered(stores, "gate_refused")
+        return
+    champion = stores.registry.champion()
+    done = f"champion {champion} goes on planning" if champion else "nothing is planned: there is no champion"
+    raise_alert(stores, "gate_refused", AlertFacts(f"{version}: {reasons[0]}", "; ".join(reasons[1:4]), done))
 
 
 def gate_evidence(

@@ -8,15 +8,17 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.alerts import raise_alert, recovered
 from flows.progress import say, step
 from flows.push_stops import mirror_stops
 from flows.run_name import run_name
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_worth_retrying
 from flows.wiring import open_stores, sole_writer
-from infra.ingestion import IngestSummary
+from infra.ingestion import IngestSummary, QuarantineError
 from infra.ingestion import ingest as ingest_source
 from infra.sources import open_source
 from infra.watermarks import advance_watermark
+from monitoring.alert_words import AlertFacts
 
 _DEADLINE = timedelta(minutes=50)
 
@@ -58,14 +60,20 @@ def read_source() -> IngestSummary:
     stores = open_stores()
     settings = stores.settings
     source = open_source(settings.source, default_timezone=settings.default_timezone)
-    summary = ingest_source(
-        source,
-        stores.lake,
-        now=datetime.now(UTC),
-        max_quarantine_share=settings.max_quarantine_share,
-        zones_by_place=settings.zones_by_place,
-        progress=lambda table, rows: say(f"{table}: {rows:,} rows"),
-    )
+    try:
+        summary = ingest_source(
+            source,
+            stores.lake,
+            now=datetime.now(UTC),
+            max_quarantine_share=settings.max_quarantine_share,
+            zones_by_place=settings.zones_by_place,
+            progress=lambda table, rows: say(f"{table}: {rows:,} rows"),
+        )
+    except QuarantineError as error:
+        done = "the data of the last ingest stays in effect; what was refused is kept for a look"
+        raise_alert(stores, "quarantine", AlertFacts(str(error), done=done))
+        raise
+    recovered(stores, "quarantine")
     mirror_stops(stores)
     last = summary.manifest.last_event
     if last is not None:

@@ -83,6 +83,9 @@ def running(settings: Settings) -> Iterator[Platform]:
             with step("worker"):
                 environment = process_environment(settings, addresses.api_url)
                 supervisor.start("worker", _worker_command(), environment)
+            with step("alerts"):
+                # Beside the worker: what has crashed cannot report itself.
+                supervisor.start("alerts", _watch_command(), environment)
             write_addresses(settings, addresses)
             schedules = tuple((f"{flow.name}/{DEPLOYMENT}", flow.when) for flow in SCHEDULED_FLOWS)
             yield Platform(addresses, schedules, supervisor)
@@ -111,6 +114,10 @@ def _start_server(settings: Settings, supervisor: Supervisor) -> PlatformAddress
         await_server(api_url, server.is_alive, server.log)
         current.say(ui_url)
     return PlatformAddresses(os.getpid(), api_url, ui_url, f"http://{HOST}:{reports_port}")
+
+
+def _watch_command() -> list[str]:
+    return [sys.executable, "-c", "from flows.cli import main; main()", "alert", "watch"]
 
 
 def _worker_command() -> list[str]:

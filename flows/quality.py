@@ -8,12 +8,15 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.alerts import raise_alert, recovered
 from flows.fingerprints import code_fingerprint
 from flows.progress import step
 from flows.wiring import Stores, open_stores
 from monitoring import quality
+from monitoring.alert_words import AlertFacts
 
 KIND = "events"
+KIND_OF_ALERT = "data_quality"
 
 
 def quality_subject(stores: Stores, as_of: datetime) -> str:
@@ -36,10 +39,25 @@ def measure_quality(as_of: datetime) -> str:
             )
             rows = stores.reports.latest_quality(subject=subject, kind=KIND)
             current.say(quality_words(rows))
+    _alert(stores, rows)
     create_markdown_artifact(
         quality_markdown(rows), key="quality", description=f"Data quality as of {as_of:%Y-%m-%d %H:%M} UTC"
     )
     return str(rows[0]["verdict"])
+
+
+def _alert(stores: Stores, rows: list[dict[str, object]]) -> None:
+    """Nothing; on-call hears of data that stops the run, and of its recovery."""
+    failed = [row for row in rows if row["verdict"] == "fail"]
+    if not failed:
+        recovered(stores, KIND_OF_ALERT)
+        return
+    facts = AlertFacts(
+        f"{len(failed)} of {len(rows)} checks fail: {_words(failed[0])}",
+        "; ".join(_words(row) for row in failed[1:4]),
+        "no model is promoted on this data; the champion's last plan stays live",
+    )
+    raise_alert(stores, KIND_OF_ALERT, facts)
 
 
 def _measured(stores: Stores, as_of: datetime) -> quality.QualityReport:

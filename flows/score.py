@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError, UsageError
+from flows.alerts import raise_alert
 from flows.blast_radius import require_usual_size
 from flows.compiled_files import compiled_ranker, concluded, expected_rows
 from flows.day_plan import make_plan, plan_inputs, policy_params
@@ -33,6 +34,7 @@ from flows.wiring import Stores, open_stores, sole_writer
 from infra.plan_content import canonical_rows
 from infra.plan_store import PublishedBatch
 from infra.watermarks import advance_watermark
+from monitoring.alert_words import AlertFacts
 
 _DEADLINE = timedelta(hours=3)
 _HORIZON_DAYS = 14
@@ -156,6 +158,9 @@ def score_shard(number: int, version: str, as_of: datetime, plan_date: date) -> 
     )
     shard.write(scores)
     how = concluded(folder, scorer)
+    if how.is_mismatch:
+        done = "the run went on with LightGBM; the compiled code was thrown away"
+        raise_alert(stores, "compiled_mismatch", AlertFacts(how.words, done=done), version)
     create_markdown_artifact(
         f"Version `{version}`, {plan_date}: {how.words}.",
         key="prediction",

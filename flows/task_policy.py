@@ -10,6 +10,9 @@ from prefect.states import State
 
 from features.errors import ContractError, KairosError, RefusedError, UsageError
 
+SKIPPED = "nothing to do: the next scheduled run covers it"
+"""How a run that was handed out too late says so; nobody is paged for it."""
+
 RETRIES = 2
 RETRY_DELAY_SECONDS = [10, 60]
 
@@ -45,5 +48,5 @@ def check_deadline(limit: timedelta, now: datetime | None = None) -> None:
     if late > limit:
         raise KairosError(
             f"this run was due {scheduled:%Y-%m-%d %H:%M} UTC and starts {late} late, more than {limit}; "
-            "nothing to do: the next scheduled run covers it."
+            f"{SKIPPED}."
         )

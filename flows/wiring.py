@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 
+from infra.alert_store import AlertStore
 from infra.database import Database, open_database
 from infra.event_lake import EventLake
 from infra.feature_store import KairosFeatureStore
@@ -37,6 +38,7 @@ class Stores:
     sizes: PlanSizes
     stops: PushStops
     reports: ReportStore
+    alerts: AlertStore
 
 
 def open_stores(settings: Settings | None = None) -> Stores:
@@ -67,6 +69,7 @@ def _opened(settings: Settings) -> Stores:
         sizes=PlanSizes(database),
         stops=PushStops(database),
         reports=ReportStore(database, settings.reports_dir),
+        alerts=AlertStore(database),
     )
 
 

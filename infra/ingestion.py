@@ -28,6 +28,10 @@ Progress = Callable[[str, int], None]
 _WITH_SCENES = ("events", "users")  # promotions name stores and regions by the contract's own words
 
 
+class QuarantineError(KairosError):
+    """Too many rows were set aside to go on with the others."""
+
+
 @dataclass(frozen=True)
 class IngestSummary:
     """What an ingest did; `changed` is False when the lake's content stayed as it was."""
@@ -206,7 +210,7 @@ def _check_share(tables: Mapping[str, TableCounts], bound: float, lake: EventLak
         else:
             kept = lake.root / "current" / "quarantine"
         top = ", ".join(f"{reason} ({rows})" for reason, rows in list(counts.reasons.items())[:3])
-        raise KairosError(
+        raise QuarantineError(
             f"{name}: {counts.quarantined} of {counts.read} rows quarantined, a share of "
             f"{counts.quarantine_share:.3f}, must be <= {bound}: {top}; repair them (see "
             f"{kept / f'{name}.parquet'}) or raise "

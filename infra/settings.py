@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from features.errors import UsageError
+from infra.alert_routes import parse_routes
 
 ENV_PREFIX = "KAIROS_"
 TOML_FILE = Path("kairos.toml")
@@ -141,6 +142,15 @@ def _known_regional_zones(text: str) -> str:
     return text
 
 
+def _known_routes(routes: SecretStr | None) -> SecretStr | None:
+    if routes is not None:
+        try:
+            parse_routes(routes.get_secret_value())
+        except UsageError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+    return routes
+
+
 def _rising_relevance(text: str) -> str:
     relevance_weights(text)
     return text
@@ -253,6 +263,11 @@ class Settings(BaseSettings):
         60.0, ge=1, description="After so long a dispatcher's pushes are taken over: it was killed."
     )
     dispatch_attempts: int = Field(6, ge=1, description="Attempts before a push counts as failed.")
+    alert_routes: Annotated[SecretStr | None, AfterValidator(_known_routes)] = Field(
+        None,
+        description="Who is told of alerts: SEVERITIES[@OWNERS]=ADDRESS ..., pagerduty://KEY, file:PATH or "
+        "any Apprise address.",
+    )
     users_per_shard: int = Field(
         5_000, ge=1, description="Users scored and planned at a time; bounds memory, changes no plan."
     )

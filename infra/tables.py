@@ -345,10 +345,54 @@ alert = Table(
     _time("last_seen"),
     Column("count", BigInteger, nullable=False, server_default=text("1")),
     _json("details"),
+    Column("kind", Text, nullable=False, server_default=text("''")),
+    Column("subject", Text, nullable=False, server_default=text("''")),
+    Column("owner", Text, nullable=False, server_default=text("'platform'")),
+    Column("flaps", Integer, nullable=False, server_default=text("0")),
+    _time("acknowledged_at", null=True),
+    _text("acknowledged_by", null=True),
+    _time("resolved_at", null=True),
+    _text("resolved_by", null=True),
+    _text("told", null=True),
+    _time("told_at", null=True),
+    _text("told_severity", null=True),
     _one_of("severity", "critical", "error", "warning", "info"),
     _one_of("status", "open", "acknowledged", "resolved"),
+    _one_of("told", "trigger", "reminder", "acknowledge", "resolve"),
 )
 Index("alert_one_unresolved", alert.c.dedup_key, unique=True, postgresql_where=text("status <> 'resolved'"))
+
+alert_delivery = Table(
+    "alert_delivery",
+    metadata,
+    Column("delivery", BigInteger, Identity(always=True), primary_key=True),
+    Column("alert", BigInteger, ForeignKey(alert.c.alert, ondelete="CASCADE"), nullable=False),
+    _text("route"),
+    _text("notice"),
+    _text("state"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _time("ready_at"),
+    _text("last_error", null=True),
+    _time("queued_at", now=True),
+    _time("finished_at", null=True),
+    _one_of("notice", "trigger", "reminder", "acknowledge", "resolve"),
+    _one_of("state", "queued", "sent", "failed"),
+    CheckConstraint("(state = 'queued') = (finished_at IS NULL)"),
+)
+Index("alert_delivery_open", alert_delivery.c.ready_at, postgresql_where=text("finished_at IS NULL"))
+
+alert_mute = Table(
+    "alert_mute",
+    metadata,
+    Column("mute", BigInteger, Identity(always=True), primary_key=True),
+    _time("begins_at"),
+    _time("ends_at"),
+    Column("kind", Text, nullable=False, server_default=text("''")),
+    Column("owner", Text, nullable=False, server_default=text("''")),
+    _text("who"),
+    _text("why"),
+    CheckConstraint("ends_at > begins_at"),
+)
 
 # --- experiments ----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -30,15 +31,20 @@ def push() -> None:
 @app.command()
 def stop(why: Why, scope: Scope = "all") -> None:
     """Stop planned pushes from now on, and plan none, until kairos push resume."""
+    from flows.alerts import raise_alert
     from flows.commands.output import console, who_am_i
     from flows.wiring import open_stores
     from infra.push_stops import parse_scope
+    from monitoring.alert_words import AlertFacts
 
     kind, target = parse_scope(scope)
     stores = open_stores()
     new = stores.stops.stop(kind, target, who_am_i(), why)
     _mirror_items(stores)
     held = next(on for on in stores.stops.active() if (on.scope, on.target) == (kind, target))
+    raise_alert(
+        stores, "pushes_stopped", AlertFacts(f"by {held.who}: {held.why}", done="none are sent"), held.name
+    )
     words = "stopped" if new else "stopped already"
     console().print(
         f"{words}: {held.name}, by {held.who} since {held.since:%Y-%m-%d %H:%M} UTC: {held.why}", markup=False
@@ -48,14 +54,16 @@ def stop(why: Why, scope: Scope = "all") -> None:
 @app.command()
 def resume(why: Why, scope: Scope = "all") -> None:
     """Let pushes go again; refused (exit 3) when they are not stopped. What is late by now expires."""
+    from flows.alerts import recovered
     from flows.commands.output import console, who_am_i
     from flows.wiring import open_stores
-    from infra.push_stops import parse_scope
+    from infra.push_stops import Stop, parse_scope
 
     kind, target = parse_scope(scope)
-    stores = open_stores()
-    stores.stops.resume(kind, target, who_am_i(), why)
+    stores, me = open_stores(), who_am_i()
+    stores.stops.resume(kind, target, me, why)
     _mirror_items(stores)
+    recovered(stores, "pushes_stopped", Stop(kind, target, me, why, datetime.now(UTC)).name)
     left = ", ".join(on.name for on in stores.stops.active()) or "nothing"
     words = f"resumed: {scope}; still stopped: {left}; what was planned meanwhile kairos score plans anew"
     console().print(words, markup=False)
