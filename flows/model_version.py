@@ -42,7 +42,7 @@ CHAMPION = "champion"
 _EXPLAINED_ROWS = 2_000
 """Candidates whose contributions tell what decides at large: enough for shares to the per cent."""
 _REFERENCE_AGE = timedelta(days=7)
-"""Drift is measured against the same weekday a week earlier, scored by the same model."""
+"""Drift is measured against the same weekday of earlier weeks, scored by the same model."""
 
 
 def make_ranker(stores: Stores, data: TrainingData, queries: QuerySet, plan: TrainingPlan) -> Ranker:
@@ -246,24 +246,34 @@ def is_judged(registry: ModelRegistry, version: str) -> bool:
 def drift_reference(
     stores: Stores, data: TrainingData, ranker: Ranker, timing: TimingModel, plan: TrainingPlan
 ) -> pd.DataFrame:
-    """What this model would have scored a week before the cut-off, for a draw of users."""
+    """What this model would have scored on the same weekday of earlier weeks, for a draw of users.
+
+    As `DayScores.candidates`, with `period`, the local day that was scored: how those weeks differ among
+    themselves says how much of a difference is ordinary.
+    """
     with step("  reference") as current:
-        moment = data.as_of - _REFERENCE_AGE
         drawn = sample_users(data.users, plan.reference_users)
-        scores = score_day(
-            stores.features,
-            data,
-            ranker,
-            timing,
-            local_date(moment, data.timezone),
-            moment,
-            users=drawn,
-            slots_considered=plan.slots_considered,
-            policy=plan.reach,
-            threads=stores.settings.threads,
-        )
-        current.say(f"{len(scores.candidates):,} candidates of {len(drawn):,} users")
-    return scores.candidates
+        parts = []
+        for week in range(1, plan.reference_weeks + 1):
+            moment = data.as_of - week * _REFERENCE_AGE
+            day = local_date(moment, data.timezone)
+            scores = score_day(
+                stores.features,
+                data,
+                ranker,
+                timing,
+                day,
+                moment,
+                users=drawn,
+                slots_considered=plan.slots_considered,
+                policy=plan.reach,
+                threads=stores.settings.threads,
+            )
+            parts.append(scores.candidates.assign(period=day.isoformat()))
+            current.advance(week, plan.reference_weeks)
+        rows = sum(map(len, parts))
+        current.say(f"{rows:,} candidates of {len(drawn):,} users in {len(parts)} weeks")
+    return pd.concat(parts, ignore_index=True)
 
 
 def sample_users(users: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
+import duckdb
+import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError
 from features.moment import MOMENT
+from flows.alerts import raise_alert, recovered
+from flows.data_drift import measure_data_drift
 from flows.fingerprints import code_fingerprint
 from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_evaluation, read_reference
@@ -19,8 +25,13 @@ from flows.run_name import run_name
 from flows.score import files_of, resolved_plan_date, score_candidates
 from flows.task_policy import check_deadline
 from flows.wiring import Stores, open_stores, sole_writer
+from infra.report_store import DRIFT
 from infra.watermarks import advance_watermark
-from monitoring.drift import DriftResult, drift_report, standard_checks
+from monitoring.alert_words import AlertFacts
+from monitoring.drift import DriftCheck, DriftResult, drift_report, standard_checks
+from monitoring.drift_bins import bins_of
+from monitoring.drift_counts import counted
+from monitoring.drift_watch import FAILS_BEYOND, WatchParams, WatchResult, watch_against
 
 WATCHED_FEATURES = 16
 """The ranker's features of most gain: what moves the others moves no decision."""
@@ -28,8 +39,10 @@ WATCHED_FEATURES = 16
 _NOT_WATCHED = ("query_daypart", *(column.name for column in MOMENT.columns))
 """The calendar moves by itself; that is not drift."""
 
+PERIOD = "period"
+_LEAST_SLICE_ROWS = 2_000
 _DEADLINE = timedelta(hours=3)
-_KIND = "drift"
+_KIND = DRIFT
 
 
 @flow(name="monitor", flow_run_name=run_name, timeout_seconds=3600, persist_result=False)
@@ -54,6 +67,7 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
     with sole_writer(stores.settings):
         ensure_features(stores, as_of)
         measure_quality(as_of)
+        measure_data_drift(as_of)
         score_candidates(version, as_of, plan_date)
         verdict = measure_drift(version, as_of, plan_date)
         advance_watermark(stores.database, "monitor", as_of, version)
@@ -71,22 +85,26 @@ def measure_drift(version: str, as_of: datetime, plan_date: date) -> str:
             verdict = str(known[0]["details"]["report_verdict"])
             current.skip(f"unchanged: {verdict}")
         else:
-            result = _compare(stores, version, as_of, plan_date)
-            page = stores.reports.write_html(_KIND, name, result.html)
+            result, sampled = _compare(stores, version, as_of, plan_date)
+            page = stores.reports.write_html(_KIND, name, sampled.html)
             verdict = result.verdict
             stores.reports.append_drift(
                 subject=name,
                 as_of=as_of,
                 kind=_KIND,
-                rows=drift_rows(result),
-                reference=f"{version}, a week before its cut-off",
+                rows=drift_rows(result, sampled),
+                reference=f"{version}: {', '.join(day.isoformat() for day in result.reference)}",
                 report=str(page),
             )
             known = stores.reports.latest_drift(subject=name, kind=_KIND)
-            current.say(f"{verdict}: {drift_words(result)}")
+            current.say(f"{verdict}: {drift_words(result, sampled)}")
     create_markdown_artifact(
         drift_markdown(known), key="drift", description=f"Drift of {version} on {plan_date}: {verdict}"
     )
+    if verdict == "fail":
+        raise_alert(stores, "drift", drift_facts(known), version)
+    else:
+        recovered(stores, "drift", version)
     create_link_artifact(f"file://{known[0]['report']}", link_text="Drift report", key="drift-report")
     return verdict
 
@@ -97,41 +115,100 @@ def drift_subject(stores: Stores, version: str, as_of: datetime, plan_date: date
     return f"{version}-{scores}-{code_fingerprint('monitoring')[:8]}"
 
 
-def _compare(stores: Stores, version: str, as_of: datetime, plan_date: date) -> DriftResult:
+def _compare(
+    stores: Stores, version: str, as_of: datetime, plan_date: date
+) -> tuple[WatchResult, DriftResult]:
+    """(the verdict on all rows, Evidently's on a sample of them with the same limits)."""
     folder = stores.registry.version_dir(version)
     gains = [row["feature"] for row in read_evaluation(folder)["importance"]]
     watched = [name for name in gains if name not in _NOT_WATCHED][:WATCHED_FEATURES]
     columns = ["score", "p_item", *watched]
     reference = read_reference(folder)
+    if PERIOD not in reference:  # of a version made when one week was the reference
+        reference = reference.assign(**{PERIOD: "1970-01-01"})
     # The same users as in the reference: who is drawn must not look like drift.
     current = files_of(stores, version, as_of, plan_date).read_columns(
-        ["user_id", *columns], reference["user_id"].unique().tolist()
+        ["user_id", "slot", *columns], reference["user_id"].unique().tolist()
     )
-    return drift_report(reference[columns], current[columns], standard_checks(reference, columns))
+    result = watch_scores(reference, current, columns)
+    limits = {(one.column, one.method): one.limit for one in result.findings if not one.slice}
+    checks = tuple(
+        DriftCheck(check.column, check.method, limit, FAILS_BEYOND * limit)
+        for check in standard_checks(reference, columns)
+        if (limit := limits.get((check.column, check.method))) is not None
+    )
+    return result, drift_report(reference[columns], current[columns], checks)
 
 
-def drift_rows(result: DriftResult) -> list[dict[str, object]]:
-    """The result as rows of `drift_summary`."""
-    return [
-        {
-            "column_name": one.name,
-            "measure": one.method,
-            "value": one.value,
-            "threshold": one.threshold,
-            "verdict": "ok" if one.verdict == "pass" else one.verdict,
-            "details": {"gating": one.gating, "detail": one.detail, "report_verdict": result.verdict},
-        }
-        for one in result.columns
-    ]
+def watch_scores(reference: pd.DataFrame, current: pd.DataFrame, columns: Sequence[str]) -> WatchResult:
+    """The verdict on the rows of `current` beside the periods of `reference`, each slot for itself as well.
+
+    Args:
+        reference: The columns, `slot` and `period`.
+        current: The columns and `slot`.
+    """
+    bins = bins_of(reference, columns)
+    with duckdb.connect() as connection:
+        connection.register("reference", reference[[*columns, "slot", PERIOD]])
+        connection.register("current", current[[*columns, "slot"]])
+        before = counted(connection, "reference", bins, ("slot",), PERIOD)
+        now = counted(connection, "current", bins, ("slot",))
+    periods = {date.fromisoformat(name): counts for name, counts in before.items()}
+    # Everybody is scored for as many slots and candidates, and which slots is the timing model's choice.
+    params = WatchParams(watches_rows=False, least_rows=_LEAST_SLICE_ROWS, least_counted=_LEAST_SLICE_ROWS)
+    return watch_against(now[""], periods, bins, params)
 
 
-def drift_words(result: DriftResult) -> str:
-    """One clause: how many columns moved, and the one that moved most."""
-    moved = [one for one in result.columns if one.verdict != "pass"]
-    if not moved:
-        return f"{len({one.name for one in result.columns})} columns as in the reference"
-    most = max(moved, key=lambda one: one.value / one.threshold)
-    return f"{len(moved)} of {len(result.columns)} checks moved, most {most.words}"
+def drift_facts(rows: list[dict[str, Any]]) -> AlertFacts:
+    """What on-call must know of a failed drift report, from its stored rows, worst first."""
+    moved = [row for row in rows if row["verdict"] != "ok"]
+    worst = sorted(moved, key=lambda row: -row["value"] / max(row["threshold"], 1e-12))
+    words = [f"{row['column_name']} {row['measure']} {row['value']:.3g}" for row in worst]
+    return AlertFacts(
+        f"{len(moved)} of {len(rows)} checks moved, most {words[0]} (limit {worst[0]['threshold']:.3g})",
+        f"moved most: {', '.join(words[:5])}",
+        "the version is not promoted; a champion that is live goes on planning",
+        (("the drift report", f"file://{rows[0]['report']}"),),
+    )
+
+
+def drift_rows(result: WatchResult, sampled: DriftResult) -> list[dict[str, object]]:
+    """The checks of the whole, and those of slots beyond their limits, as rows of `drift_summary`.
+
+    Beside the value over all rows stands Evidently's on its sample.
+    """
+    seen = {(one.name, one.method): one for one in sampled.columns}
+    rows: list[dict[str, object]] = []
+    for one in result.findings:
+        if one.slice and one.verdict == "pass":
+            continue
+        details: dict[str, object] = {"gating": True, "slice": one.slice, "report_verdict": result.verdict}
+        beside = None if one.slice else seen.get((one.column, one.method))
+        if beside is not None:
+            details |= {"evidently": beside.value, "evidently_verdict": beside.verdict}
+        rows.append(
+            {
+                "column_name": f"{one.column} ({one.slice})" if one.slice else one.column,
+                "measure": one.method,
+                "value": one.value,
+                "threshold": one.limit,
+                "verdict": "ok" if one.verdict == "pass" else one.verdict,
+                "details": details,
+            }
+        )
+    return rows
+
+
+def drift_words(result: WatchResult, sampled: DriftResult) -> str:
+    """One clause: how many columns moved, the one that moved most, and whether Evidently disagrees."""
+    count = len({one.column for one in result.findings})
+    words = f"{count} columns as in {len(result.reference)} earlier weeks"
+    if result.alarms:
+        moved = f"{len(result.alarms)} of {len(result.findings)} checks moved"
+        words = f"{moved}, most {result.alarms[0].words}"
+    if sampled.verdict != result.verdict:
+        words += f"; on a sample Evidently says {sampled.verdict}"
+    return words
 
 
 def drift_markdown(rows: list[dict[str, object]]) -> str:

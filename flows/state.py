@@ -8,6 +8,7 @@ from typing import Any
 from flows.freshness import view_freshness
 from flows.prefect_server import running_platform
 from flows.wiring import Stores
+from infra.report_store import DATA_DRIFT, DRIFT
 
 _PLANS = (
     "SELECT plan_date, batch_id, rows, users, model_version, as_of, published_at FROM kairos.push_batch "
@@ -37,7 +38,8 @@ def read_state(stores: Stores) -> dict[str, Any]:
             "versions": len(registry.list_versions()),
         },
         "gate": gate and {name: gate[name] for name in ("subject", "promote", "reasons", "decided_at")},
-        "drift": _verdicts(stores.reports.latest_drift()),
+        "drift": _verdicts(stores.reports.latest_drift(kind=DRIFT)),
+        "data_drift": _verdicts(stores.reports.latest_drift(kind=DATA_DRIFT)),
         "quality": _verdicts(stores.reports.latest_quality()),
         "plans": _rows(stores, _PLANS),
         "stops": [asdict(stop) for stop in stores.stops.active()],
@@ -61,9 +63,10 @@ def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
         ("challenger", models["challenger"] or "none"),
         ("last gate", _gate_words(gate) if gate else "none"),
     ]
-    for name in ("drift", "quality"):
+    for name in ("drift", "data_drift", "quality"):
         verdicts = state[name]
-        rows.append((name, _verdict_words(verdicts) if verdicts["measured"] else "not measured"))
+        what = name.replace("_", " ")
+        rows.append((what, _verdict_words(verdicts) if verdicts["measured"] else "not measured"))
     for plan in state["plans"]:
         words = f"{plan['rows']:,} pushes to {plan['users']:,} users by {plan['model_version']}"
         rows.append((f"plan {plan['plan_date']}", words))

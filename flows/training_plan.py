@@ -46,7 +46,8 @@ class TrainingPlan:
         quiet_hours: Time zone, start and end for users without their own.
         country_quiet: Country, start and end that hold before those.
         slots_considered: Likeliest slots ranked for each user, in the reference as in every plan.
-        reference_users: Users whose scored candidates, a week before the cut-off, drift is measured against.
+        reference_users: Users whose scored candidates of earlier weeks drift is measured against.
+        reference_weeks: So many: the same weekday, one to so many weeks before the cut-off.
         cluster: Address of the Dask scheduler whose workers fit the ranker. A version's name tells whether
             there is one, not where.
     """
@@ -63,7 +64,8 @@ class TrainingPlan:
     timing_user_days: dict[str, int] = field(
         default_factory=lambda: {"train": 15_000, "validation": 6_000, "test": 6_000}
     )
-    reference_users: int = 250
+    reference_users: int = 120
+    reference_weeks: int = 3
     slots_considered: int = 2
     quiet_hours: tuple[str, str, str] = ("UTC", "21:00", "08:00")
     country_quiet: tuple[tuple[str, str, str], ...] = ()

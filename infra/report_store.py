@@ -16,6 +16,9 @@ from features.errors import UsageError
 from infra.database import Database
 from infra.tables import drift_summary, quality_summary
 
+DRIFT, DATA_DRIFT = "drift", "data_drift"
+"""Kinds of drift measurements: of what a model scores, and of the events themselves."""
+
 _PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9._=-]{0,149}"
 
 

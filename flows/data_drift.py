@@ -1,0 +1,163 @@
+"""Drift of the data itself: the newest whole day's events beside those of earlier days of its season."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from features.calendar import local_midnight
+from flows.alerts import raise_alert, recovered
+from flows.fingerprints import code_fingerprint
+from flows.moments import local_date, shop_timezone
+from flows.progress import step
+from flows.training_data import USERS_WITH_CONSENT, country_of
+from flows.wiring import Stores, open_stores
+from infra.report_store import DATA_DRIFT
+from monitoring.alert_words import AlertFacts
+from monitoring.drift_bins import bins_of
+from monitoring.drift_counts import counted
+from monitoring.drift_season import seasons_of
+from monitoring.drift_watch import WatchParams, WatchResult, watch_period
+from monitoring.event_frame import (
+    COLUMNS,
+    PERIOD,
+    SLICES,
+    VIEW,
+    build_event_frame,
+    promotions_running,
+    with_promotions,
+)
+
+KIND = DATA_DRIFT
+_ALERT_SUBJECT = "data"
+_DRAWN_ROWS = 50_000
+
+
+def data_drift_subject(stores: Stores, day: date) -> str:
+    """What a measurement is of: this lake's day, by these checks."""
+    return f"data-{day.isoformat()}-{stores.lake.fingerprint()[:12]}-{code_fingerprint('monitoring')[:8]}"
+
+
+@task(name="measure data drift", cache_policy=NO_CACHE)
+def measure_data_drift(as_of: datetime) -> str:
+    """The verdict on the newest day that was over at `as_of`: pass, warn or fail."""
+    stores = open_stores()
+    timezone = shop_timezone(stores.settings)
+    day = local_date(as_of, timezone) - timedelta(days=1)
+    subject = data_drift_subject(stores, day)
+    with step("data drift") as current:
+        rows = stores.reports.latest_drift(subject=subject, kind=KIND)
+        if rows:
+            current.skip(f"unchanged: {rows[0]['details']['words']}")
+        else:
+            connection = stores.lake.connect(as_of, since=_since(day, timezone))
+            try:
+                result = watch_day(connection, day, timezone)
+            finally:
+                connection.close()
+            written = drift_rows(result, day)
+            reference = ", ".join(one.isoformat() for one in result.reference)
+            stores.reports.append_drift(
+                subject=subject, as_of=as_of, kind=KIND, rows=written, reference=reference or None
+            )
+            rows = stores.reports.latest_drift(subject=subject, kind=KIND)
+            _alert(stores, day, result)
+            current.say(str(rows[0]["details"]["words"]))
+    verdict = str(rows[0]["details"]["report_verdict"])
+    create_markdown_artifact(
+        data_drift_markdown(rows), key="data-drift", description=f"Events of {day}: {verdict}"
+    )
+    return verdict
+
+
+def _since(day: date, timezone: str) -> datetime:
+    """The first instant that is looked at: as far back as any reference may lie."""
+    return local_midnight(day - timedelta(days=2 * WatchParams().season.oldest_days), timezone)
+
+
+def watch_day(
+    connection: DuckDBPyConnection, day: date, timezone: str, params: WatchParams | None = None
+) -> WatchResult:
+    """The verdict on the events of a day.
+
+    Args:
+        connection: Has the lake's views, as of after the day, from long enough before it.
+    """
+    params = params or WatchParams()
+    build_event_frame(connection, since=_since(day, timezone), default_timezone=timezone)
+    country = country_of(connection.sql(USERS_WITH_CONSENT).df())
+    rows = connection.sql(f"SELECT count(*) FROM {VIEW} WHERE {PERIOD} < DATE '{day}'").fetchall()[0][0]
+    share = max(1, min(1_000, round(1_000 * _DRAWN_ROWS / max(rows, 1))))
+    drawn = connection.sql(
+        f"SELECT {', '.join(COLUMNS)} FROM {VIEW} WHERE {PERIOD} < DATE '{day}' AND draw < {share}"
+    ).df()
+    if drawn.empty:
+        return WatchResult((), "warn", ())
+    bins = bins_of(drawn, COLUMNS)
+    least = params.least_counted * params.season.least
+    counts = counted(connection, VIEW, bins, SLICES, PERIOD, least)
+    days = {date.fromisoformat(name): told for name, told in counts.items() if name}
+    history = with_promotions({day: {}, **days}, promotions_running(connection, timezone))
+    now = history.pop(day)
+    seasons = seasons_of([*history, day], country)
+    return watch_period(day, now, history, seasons, bins, params)
+
+
+def drift_rows(result: WatchResult, day: date) -> list[dict[str, Any]]:
+    """The checks of the whole, and those of slices that are beyond their limits, for `drift_summary`."""
+    shared = {"report_verdict": result.verdict, "words": drift_words(result, day)}
+    kept = [one for one in result.findings if not one.slice or one.verdict != "pass"]
+    rows = [
+        {
+            "column_name": f"{one.column} ({one.slice})" if one.slice else one.column,
+            "measure": one.method,
+            "value": one.value,
+            "threshold": one.limit,
+            "verdict": "ok" if one.verdict == "pass" else one.verdict,
+            "details": {**shared, "slice": one.slice, "detail": one.detail},
+        }
+        for one in kept
+    ]
+    nothing = {"column_name": "events", "measure": "reference", "verdict": "warn", "details": shared}
+    return rows or [nothing]
+
+
+def drift_words(result: WatchResult, day: date) -> str:
+    """One clause."""
+    if not result.reference:
+        return f"{day} has no earlier day to be compared with"
+    beside = f"{day} beside {len(result.reference)} days like it"
+    if not result.alarms:
+        return f"{result.verdict}: {beside}, {len(result.findings)} checks"
+    words = f"{result.verdict}: {len(result.alarms)} of {len(result.findings)} checks moved"
+    return f"{words}, most {result.alarms[0].words}; {beside}"
+
+
+def _alert(stores: Stores, day: date, result: WatchResult) -> None:
+    if result.verdict != "fail":
+        recovered(stores, "drift", _ALERT_SUBJECT)
+        return
+    facts = AlertFacts(
+        drift_words(result, day),
+        f"moved most: {'; '.join(one.words for one in result.alarms[:5])}",
+        "measured on every event of the day; the plan that is live stays",
+    )
+    raise_alert(stores, "drift", facts, _ALERT_SUBJECT)
+
+
+def data_drift_markdown(rows: list[dict[str, Any]]) -> str:
+    """The checks as a page, worst first."""
+    lines = [str(rows[0]["details"]["words"]), "", "| column | measure | value | limit | verdict |"]
+    lines.append("|---|---|---:|---:|---|")
+    for row in rows:
+        if row["value"] is not None:
+            lines.append(
+                f"| {row['column_name']} | {row['measure']} | {row['value']:.3g} | {row['threshold']:.3g} "
+                f"| {row['verdict']} |"
+            )
+    return "\n".join(lines)
