@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from flows.data_drift import data_drift_subject
 from flows.gate import GateVerdict, Health
 from flows.model_files import read_evaluation
 from flows.model_version import OURS
+from flows.moments import local_date, shop_timezone
 from flows.monitor import drift_subject
 from flows.plans import sample_user_plans
 from flows.quality import quality_subject
 from flows.summary import CycleSummary, RankingRow
 from flows.wiring import Stores
 from infra.plan_store import PublishedBatch
+from infra.report_store import DATA_DRIFT
 from models.evaluation import Estimate
 from models.gate import FAIL, PASS, WARN
 
@@ -31,6 +34,8 @@ def health_of(stores: Stores, version: str, as_of: datetime, plan_date: date) ->
     """The verdicts that `monitor` wrote on this data and on this version's scores."""
     quality = stores.reports.latest_quality(subject=quality_subject(stores, as_of))
     drift = stores.reports.latest_drift(subject=drift_subject(stores, version, as_of, plan_date))
+    day = local_date(as_of, shop_timezone(stores.settings)) - timedelta(days=1)
+    beside = stores.reports.latest_drift(subject=data_drift_subject(stores, day), kind=DATA_DRIFT)
     pages = [row["report"] for row in drift if row["report"] is not None]
     return Health(
         quality=_worst(quality),
@@ -40,6 +45,7 @@ def health_of(stores: Stores, version: str, as_of: datetime, plan_date: date) ->
         drift_columns=tuple(_measure_words(row) for row in drift if row["verdict"] != "ok"),
         drift_as_of=drift[0]["as_of"] if drift else None,
         report=Path(pages[0]) if pages else None,
+        data_drift=None if not beside else beside[0]["details"].get("report_verdict"),
     )
 
 

@@ -6,6 +6,7 @@ All of them share one work pool that runs one flow at a time, because they write
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -28,11 +29,13 @@ class ScheduledFlow:
         entrypoint: Importable name of the flow.
         cron: Minute, hour, day, month, weekday in `Settings.default_timezone`; None runs only when asked.
         when: The same in words.
+        event: Starts it as well.
     """
 
     entrypoint: str
     cron: str | None
     when: str
+    event: str | None = None
 
     @property
     def name(self) -> str:
@@ -45,11 +48,15 @@ class ScheduledFlow:
         return DEPLOYMENT if self.cron is not None else BY_HAND
 
 
+DRIFT_FAILED = "kairos.drift.failed"
+"""The event that a failed drift verdict emits."""
+
 SCHEDULED_FLOWS = (
     ScheduledFlow("flows.ingest.ingest", "5 * * * *", "every hour at :05"),
     ScheduledFlow("flows.materialize.materialize", "20 * * * *", "every hour at :20"),
     ScheduledFlow("flows.train.train", "0 1 * * 1", "Mondays at 01:00"),
-    ScheduledFlow("flows.cycle.cycle", "0 2 * * *", "every night at 02:00"),
+    # It trains and asks the gate: what drift calls for.
+    ScheduledFlow("flows.cycle.cycle", "0 2 * * *", "every night at 02:00, and on drift", DRIFT_FAILED),
     ScheduledFlow("flows.score.score", "30 3 * * *", "every night at 03:30"),
     ScheduledFlow("flows.monitor.monitor", "0 4 * * *", "every night at 04:00"),
 )
@@ -96,6 +103,23 @@ def deploy(settings: Settings, flows: tuple[ScheduledFlow, ...] = DEPLOYED_FLOWS
     return {f"{flow.name}/{flow.deployment}": _deploy_one(flow, settings) for flow in flows}
 
 
+def _triggers(scheduled: ScheduledFlow) -> list[Any]:
+    """What starts the flow beside its schedule; one run for all that happens within an hour."""
+    from prefect.events import DeploymentEventTrigger
+
+    if scheduled.event is None:
+        return []
+    return [
+        DeploymentEventTrigger(
+            name=f"{scheduled.name} on {scheduled.event}",
+            expect={scheduled.event},
+            match={"prefect.resource.id": "kairos.*"},
+            threshold=1,
+            within=timedelta(hours=1),
+        )
+    ]
+
+
 def _deploy_one(scheduled: ScheduledFlow, settings: Settings) -> UUID:
     from prefect.deployments.runner import EntrypointType
     from prefect.schedules import Cron
@@ -104,6 +128,7 @@ def _deploy_one(scheduled: ScheduledFlow, settings: Settings) -> UUID:
     deployment = flow.to_deployment(
         name=scheduled.deployment,
         schedules=[Cron(scheduled.cron, timezone=settings.default_timezone)] if scheduled.cron else [],
+        triggers=_triggers(scheduled),
         work_pool_name=WORK_POOL,
         description=f"{(flow.description or '').strip()}\n\nRuns {scheduled.when}.".strip(),
         # A process worker otherwise starts each run in a new temporary folder, where kairos.toml is not.

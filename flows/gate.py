@@ -18,7 +18,7 @@ from flows.model_version import CHAMPION, OURS
 from flows.progress import step
 from flows.wiring import Stores, open_stores
 from infra.model_registry import PromotionEvent
-from models.gate import Comparison, GateEvidence, decide_gate
+from models.gate import Comparison, GateEvidence, SliceComparison, decide_gate
 from monitoring.alert_words import AlertFacts
 
 METRIC = "ndcg@10"
@@ -36,6 +36,7 @@ class Health:
         drift_columns: What failed or moved, with its numbers.
         quality_as_of, drift_as_of: What each measurement knew; None when not measured.
         report: The drift report's page.
+        data_drift: As `drift`, of the events themselves.
     """
 
     quality: str | None = None
@@ -45,6 +46,7 @@ class Health:
     drift_columns: tuple[str, ...] = ()
     drift_as_of: datetime | None = None
     report: Path | None = None
+    data_drift: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,13 @@ def gate_evidence(
         n_users=evaluation["n_users"],
         champion_version=None if champion == version else champion,
         champion=against_champion if evaluation.get("champion_version") == champion else None,
+        slices=_slices(evaluation) if evaluation.get("champion_version") == champion else (),
         rolled_back=_rolled_back(version, moves),
         quality=health.quality,
         quality_detail=health.quality_detail,
         drift=health.drift,
         drift_columns=health.drift_columns,
+        data_drift=health.data_drift,
         age_hours={
             name: (as_of - known).total_seconds() / 3600.0
             for name, known in dated.items()
@@ -161,6 +165,20 @@ def _rolled_back(version: str, moves: Sequence[PromotionEvent]) -> str | None:
     if last is None or last.from_version != version or last.who == GATE:
         return None
     return f"{last.who} ({last.why})"
+
+
+def _slices(evaluation: Mapping[str, Any]) -> tuple[SliceComparison, ...]:
+    """Our lead over the champion in every slice of the queries that has an interval."""
+    leads = [
+        (f"{row['dimension']} {row['value']}", row["leads"][CHAMPION])
+        for row in evaluation.get("slices", ())
+        if row["metric"] == METRIC and CHAMPION in row["leads"]
+    ]
+    return tuple(
+        SliceComparison(name, lead["mean"], lead["low"], lead["high"])
+        for name, lead in leads
+        if lead["low"] is not None and lead["high"] is not None
+    )
 
 
 def _comparison(evaluation: Mapping[str, Any], row: Mapping[str, Any]) -> Comparison:

@@ -11,11 +11,14 @@ import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
+from prefect.runtime import flow_run
 
 from features.errors import RefusedError
 from features.moment import MOMENT
 from flows.alerts import raise_alert, recovered
 from flows.data_drift import measure_data_drift
+from flows.deployments import DRIFT_FAILED
 from flows.fingerprints import code_fingerprint
 from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_evaluation, read_reference
@@ -67,11 +70,23 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
     with sole_writer(stores.settings):
         ensure_features(stores, as_of)
         measure_quality(as_of)
-        measure_data_drift(as_of)
+        verdicts = {"data": measure_data_drift(as_of)}
         score_candidates(version, as_of, plan_date)
-        verdict = measure_drift(version, as_of, plan_date)
+        verdicts[version] = measure_drift(version, as_of, plan_date)
         advance_watermark(stores.database, "monitor", as_of, version)
-    return verdict
+    if flow_run.parent_flow_run_id is None:  # a cycle has trained already
+        _call_for_training([what for what, verdict in verdicts.items() if verdict == "fail"], as_of)
+    return verdicts[version]
+
+
+def _call_for_training(drifted: list[str], as_of: datetime) -> None:
+    """Nothing; whatever waits for drift is started: the cycle, which trains and asks the gate."""
+    for what in drifted:
+        emit_event(
+            DRIFT_FAILED,
+            {"prefect.resource.id": f"kairos.drift/{what}"},
+            payload={"as_of": as_of.isoformat()},
+        )
 
 
 @task(name="measure drift", task_run_name="measure drift of {version}", cache_policy=NO_CACHE)

@@ -8,6 +8,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from features.errors import RefusedError
 from flows.alerts import raise_alert, recovered
 from flows.fingerprints import code_fingerprint
 from flows.progress import step
@@ -44,6 +45,22 @@ def measure_quality(as_of: datetime) -> str:
         quality_markdown(rows), key="quality", description=f"Data quality as of {as_of:%Y-%m-%d %H:%M} UTC"
     )
     return str(rows[0]["verdict"])
+
+
+def require_quality(stores: Stores, as_of: datetime) -> None:
+    """Nothing; the data known at `as_of` is fit to plan with.
+
+    Raises:
+        RefusedError: It is not; with the checks that failed and the fix.
+    """
+    if measure_quality(as_of) != "fail":
+        return
+    rows = stores.reports.latest_quality(subject=quality_subject(stores, as_of), kind=KIND)
+    failed = "; ".join(_words(row) for row in rows if row["verdict"] == "fail")
+    raise RefusedError(
+        f"data quality failed, so nothing is planned: {failed}. Repair the source and run kairos cycle; "
+        "infra/runbooks/data_quality.md says how."
+    )
 
 
 def _alert(stores: Stores, rows: list[dict[str, object]]) -> None:

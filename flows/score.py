@@ -23,6 +23,7 @@ from flows.model_files import read_models
 from flows.moments import local_date, shop_timezone
 from flows.planned_shards import PlannedShards, planned_shards, remove_plans
 from flows.progress import advance, step
+from flows.quality import require_quality
 from flows.run_name import run_name
 from flows.scored_shards import ScoredShards, medians_fingerprint, scored_shards
 from flows.served_features import require_served_features
@@ -49,7 +50,8 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
         plan_date: The local day to plan; the one that begins at or contains `as_of` by default.
 
     Raises:
-        RefusedError: No model has passed the gate yet, or the champion has learnt from other features.
+        RefusedError: No model has passed the gate yet, the champion has learnt from other features, the data
+            is not fit to plan with, or features are too old.
         UsageError: `plan_date` lies before the cut-off's day or too far after it.
     """
     check_deadline(_DEADLINE)
@@ -63,6 +65,7 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
     require_served_features(champion, services, *read_models(stores.registry.version_dir(champion)))
     with sole_writer(stores.settings):
         ensure_features(stores, as_of)
+        require_quality(stores, as_of)
         require_fresh(stores, as_of)
         score_candidates(champion, as_of, plan_date)
         planned = plan_candidates(champion, as_of, plan_date)

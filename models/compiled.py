@@ -1,5 +1,9 @@
 """A ranker that predicts with compiled trees where that pays, and with LightGBM where it does not or must.
 
+Why our own code and no library's: lleaves 1.3 gave 5 times LightGBM's speed on 500 trees of 63 leaves, took
+100 seconds to compile them, differed in the last digits and holds llvmlite at 0.44; treelite needs a compiler
+where it runs. A nightly run repays neither minutes of compilation nor a compiler on every machine.
+
 Compiled scores are LightGBM's to the last bit; every run proves it on a sample of its rows, and goes on
 with LightGBM, saying so, where they are not. Contributions stay LightGBM's.
 """

@@ -20,11 +20,14 @@ class GateParams:
 
     Attributes:
         champion_margin: How much worse than the champion the interval may reach, in the metric's units.
+        slice_margin: A slice that surely loses to the champion, and by more than this, blocks even where the
+            mean wins; in the metric's units.
         max_age_hours: Older evidence than this counts as none.
         min_queries, min_users: An evaluation on fewer proves nothing.
     """
 
     champion_margin: float = 0.003
+    slice_margin: float = 0.02
     max_age_hours: float = 48.0
     min_queries: int = 100
     min_users: int = 30
@@ -53,6 +56,22 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class SliceComparison:
+    """Us against the champion on a slice of the same queries.
+
+    Attributes:
+        name: Such as 'daypart morning'.
+        lead: Ours minus the champion's.
+        low, high: 95 % interval of it, paired.
+    """
+
+    name: str
+    lead: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class GateEvidence:
     """What is known of a challenger when the gate is asked.
 
@@ -63,11 +82,14 @@ class GateEvidence:
         n_queries, n_users: What the comparisons are over.
         champion_version: The live model; None when there is none.
         champion: The comparison with it.
+        slices: The same by slice, those that have an interval.
         rolled_back: Which person took it out of the champion's place, and why; None when nobody did.
         quality: 'pass', 'warn' or 'fail' of the data it was built from; None when unknown.
         quality_detail: One clause, with numbers.
         drift: Verdict of the scored frame against the model's reference; None when unknown.
         drift_columns: Those that failed, with their numbers: 'item_price wasserstein 0.61 > 0.50'.
+        data_drift: Verdict on the newest day's events beside their season; None when not measured. A failure
+            demands a win over the champion, where otherwise as good is good enough.
         age_hours: Age of each piece of evidence when the gate is asked, by name.
     """
 
@@ -78,11 +100,13 @@ class GateEvidence:
     n_users: int = 0
     champion_version: str | None = None
     champion: Comparison | None = None
+    slices: tuple[SliceComparison, ...] = ()
     rolled_back: str | None = None
     quality: str | None = None
     quality_detail: str = ""
     drift: str | None = None
     drift_columns: tuple[str, ...] = ()
+    data_drift: str | None = None
     age_hours: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -116,6 +140,7 @@ def decide_gate(evidence: GateEvidence, params: GateParams | None = None) -> Gat
         *_unhealthy(evidence),
         *_behind_baselines(evidence),
         *_behind_champion(evidence, params),
+        *_behind_in_slices(evidence, params),
     )
     facts = {**asdict(evidence), "age_hours": dict(evidence.age_hours), "params": asdict(params)}
     return GateDecision(not blocks, blocks or _merits(evidence, params), facts)
@@ -202,12 +227,28 @@ def _behind_champion(evidence: GateEvidence, params: GateParams) -> list[str]:
     champion = evidence.champion
     if evidence.champion_version is None or champion is None or not champion.is_complete:
         return []
-    if champion.low > -params.champion_margin:
+    has_drifted = evidence.data_drift == FAIL
+    least = 0.0 if has_drifted else -params.champion_margin
+    if champion.low > least:
         return []
     sign = "<" if champion.ours < champion.theirs else ">="
+    said = f", interval must stay above -{params.champion_margin:g}"
+    if has_drifted:
+        said = ", the data drifted, so the interval must be above zero"
     return [
         _verdict(evidence.metric, champion, sign, "champion ", named=False)
-        + ("" if champion.high < 0 else f", interval must stay above -{params.champion_margin:g}")
+        + ("" if champion.high < 0 and not has_drifted else said)
+    ]
+
+
+def _behind_in_slices(evidence: GateEvidence, params: GateParams) -> list[str]:
+    if evidence.champion_version is None:
+        return []
+    lost = [one for one in evidence.slices if one.high < 0 and one.lead < -params.slice_margin]
+    return [
+        f"{evidence.metric} in {one.name} {one.lead:+.3f} to the champion (95% CI {one.low:+.3f}.."
+        f"{one.high:+.3f}), a slice may lose at most {params.slice_margin:g}"
+        for one in sorted(lost, key=lambda one: one.lead)
     ]
 
 
@@ -229,7 +270,8 @@ def _merits(evidence: GateEvidence, params: GateParams) -> tuple[str, ...]:
     else:
         reasons.append("no champion yet")
     warned = f" ({evidence.quality_detail})" if evidence.quality == WARN and evidence.quality_detail else ""
-    reasons.append(f"data quality {evidence.quality}{warned}, drift {evidence.drift}")
+    drifted = "" if evidence.data_drift in (None, PASS) else f", data drift {evidence.data_drift}"
+    reasons.append(f"data quality {evidence.quality}{warned}, drift {evidence.drift}{drifted}")
     return tuple(reasons)
 
 

@@ -8,16 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import psutil
 import pytest
 from small_market import market_settings
 
-from flows.deployments import DEPLOYMENT, SCHEDULED_FLOWS
+from flows.deployments import DEPLOYMENT, DRIFT_FAILED, SCHEDULED_FLOWS
 from flows.prefect_server import PlatformAddresses, running_platform
 from infra.settings import load_settings
 
@@ -75,6 +76,10 @@ def test_up_schedules_runs_works_and_stops_whole(
         run = client.post(f"/deployments/{ingest}/create_flow_run", json={}).json()["id"]
         ended = _await(lambda: _ended(client, run), 120, "finished ingest")
         assert ended == "COMPLETED", (settings.home / "prefect" / "worker.log").read_text()
+        cycle = client.get(f"/deployments/name/cycle/{DEPLOYMENT}").json()["id"]
+        assert client.post("/events", json=[_drift()]).status_code < 300
+        _await(lambda: _started_by_event(client, cycle), 60, "cycle that drift called for")
+    assert (settings.home / "prefect" / "alerts.log").read_text().strip(), "somebody watches the flows"
 
     second = subprocess.run([KAIROS, "up"], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert second.returncode == 0
@@ -96,6 +101,29 @@ def _scheduled(client: httpx.Client, deployment: str) -> bool | None:
     }
     runs = client.post("/flow_runs/filter", json=wanted).json()
     return True if any(run["auto_scheduled"] for run in runs) else None
+
+
+def _drift() -> dict[str, Any]:
+    """The event of a failed drift verdict, as the flow `monitor` emits it."""
+    return {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": DRIFT_FAILED,
+        "resource": {"prefect.resource.id": "kairos.drift/data"},
+        "payload": {},
+    }
+
+
+def _started_by_event(client: httpx.Client, deployment: str) -> bool | None:
+    """True once the deployment has a run that no schedule made; it is cancelled."""
+    wanted = {"deployments": {"id": {"any_": [deployment]}}, "limit": 200}
+    runs = client.post("/flow_runs/filter", json=wanted).json()
+    for run in runs:
+        if not run["auto_scheduled"]:
+            state = {"state": {"type": "CANCELLED"}, "force": True}
+            client.post(f"/flow_runs/{run['id']}/set_state", json=state)
+            return True
+    return None
 
 
 def _ended(client: httpx.Client, run: str) -> str | None:

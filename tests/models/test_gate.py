@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.gate import Comparison, GateEvidence, GateParams, decide_gate
+from models.gate import Comparison, GateEvidence, GateParams, SliceComparison, decide_gate
 
 NAN = float("nan")
 FRESH = {"evaluation": 1.0, "quality": 2.0, "drift": 0.5}
@@ -121,6 +121,49 @@ TABLE = [
         False,
         "evaluation evidence has no age",
     ),
+    (
+        "a slice surely loses although the mean wins",
+        replace(SECOND, slices=(SliceComparison("daypart morning", -0.031, -0.05, -0.01),)),
+        False,
+        "ndcg@10 in daypart morning -0.031 to the champion (95% CI -0.050..-0.010), a slice may lose at most",
+    ),
+    (
+        "a slice surely loses, but little",
+        replace(SECOND, slices=(SliceComparison("daypart morning", -0.019, -0.03, -0.01),)),
+        True,
+        ">= champion 0.269",
+    ),
+    (
+        "a slice may lose much by chance",
+        replace(SECOND, slices=(SliceComparison("daypart night", -0.09, -0.2, 0.01),)),
+        True,
+        ">= champion 0.269",
+    ),
+    (
+        "without a champion no slice can lose to it",
+        replace(FIRST, slices=(SliceComparison("daypart morning", -0.031, -0.05, -0.01),)),
+        True,
+        "no champion yet",
+    ),
+    (
+        "the data drifted: as good as the champion is not good enough",
+        replace(SECOND, data_drift="fail"),
+        False,
+        "the data drifted, so the interval must be above zero",
+    ),
+    (
+        "the data drifted and it wins",
+        replace(against(0.280, 0.269, 0.004, 0.018), data_drift="fail"),
+        True,
+        "drift pass, data drift fail",
+    ),
+    (
+        "the data drifted before there was a champion",
+        replace(FIRST, data_drift="fail"),
+        True,
+        "data drift fail",
+    ),
+    ("the data moved a little", replace(SECOND, data_drift="warn"), True, "data drift warn"),
     (
         "other stale evidence",
         replace(FIRST, age_hours={**FRESH, "data": 100.0}),
