@@ -39,7 +39,7 @@ class ScoredFiles:
         for path, frame in ((self.candidates, scores.candidates), (self.timing, scores.timing)):
             partial = path.with_suffix(f".{os.getpid()}.partial")
             try:
-                frame.to_parquet(partial, index=False, compression="zstd")
+                write_frame(frame, partial)
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
@@ -79,6 +79,12 @@ class ScoredFiles:
     def rows(self) -> int:
         """How many candidates there are."""
         return int(pq.read_metadata(self.candidates).num_rows)
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Nothing; the frame as Parquet, quickly: words by dictionary, numbers as they are."""
+    words = [name for name in frame if not pd.api.types.is_float_dtype(frame[name])]
+    frame.to_parquet(path, index=False, compression="zstd", compression_level=1, use_dictionary=words)
 
 
 def scored_files(

@@ -295,6 +295,8 @@ def _json_text(value: Any) -> str | None:
         return None
     if isinstance(value, np.ndarray):
         value = value.tolist()
+    if isinstance(value, list) and not value:
+        return "[]"
     return _JSON_ENCODER.encode(value)
 
 

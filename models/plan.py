@@ -22,7 +22,7 @@ from features.scenes import SCENE_PARTS, UNKNOWN
 from models.choice import choose_pushes
 from models.plan_frames import Plan, plan_frames
 from models.policy.below_value import BELOW_VALUE
-from models.policy.facts import PolicyContext, codes_of, push_times, user_facts
+from models.policy.facts import PolicyContext, codes_of, push_times, sorted_codes, user_facts
 from models.policy.item_facts import item_facts
 from models.policy.params import PolicyParams
 from models.policy.registry import SLOT_RULES, USER_RULES
@@ -66,8 +66,8 @@ def build_plan(
         KairosError: A repeated candidate, a score that is no number, a slot without `p_engage`.
     """
     _check(scored)
-    mentioned = [_ids(frame["user_id"]) for frame in (users, scored)]
-    user_ids = pd.Index(np.sort(pd.unique(np.concatenate(mentioned))))
+    mentioned = [sorted_codes(frame["user_id"])[1] for frame in (users, scored)]
+    user_ids = mentioned[0].union(mentioned[1])
     people = user_facts(users, user_ids, context, params, plan_date)
     ledger: list[pd.DataFrame] = []
     reachable = people.index[_passing(USER_RULES, people, params, ledger)].to_numpy()
@@ -142,8 +142,7 @@ def _scene_part(scored: pd.DataFrame, part: str) -> pd.Categorical:
     """One part of the scene assumed for each candidate; 'unknown' where nobody tells it."""
     if part not in scored:
         return pd.Categorical([UNKNOWN]).take(np.zeros(len(scored), dtype=np.intp))
-    codes, values = pd.factorize(_ids(scored[part]), sort=True)  # -1 where null
-    return _labelled(codes, values)
+    return _labelled(*sorted_codes(scored[part]))
 
 
 def _candidates(
@@ -157,8 +156,8 @@ def _candidates(
     prices, missing = expected_prices(scored["price"], scored["category"])
     slots = pd.Index(DAYPARTS)
     of_user, of_slot = codes_of(user_ids, scored["user_id"]), codes_of(slots, scored["slot"])
-    of_item, item_ids = pd.factorize(_ids(scored["item_id"]), sort=True)
-    of_category, categories = pd.factorize(_ids(scored["category"]), sort=True)  # -1 where null
+    of_item, item_ids = sorted_codes(scored["item_id"])
+    of_category, categories = sorted_codes(scored["category"])
     score = scored["score"].to_numpy(dtype=float)
     order = np.lexsort([of_item, -score, of_slot, of_user])
     order = order[np.isin(of_user[order], reachable)]
@@ -180,7 +179,7 @@ def _candidates(
     )
     if frame.duplicated(["user_code", "slot_order", "item_code"]).any():
         raise KairosError("some candidates are repeated; score each user, slot and item once.")
-    facts = item_facts(user_codes, item_codes, user_ids, pd.Index(item_ids), context)
+    facts = item_facts(user_codes, item_codes, user_ids, item_ids, context)
     place = frame.groupby(user_codes * len(slots) + slot_order, sort=False).cumcount()
     return pd.concat([frame, facts, place.rename("place")], axis=1), missing
 

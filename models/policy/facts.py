@@ -91,8 +91,9 @@ def _default_quiet(country: pd.Series, params: PolicyParams) -> tuple[NDArray[np
     """(start, end) minutes of those who named none: their country's, else everybody's."""
     everybody = (params.default_quiet_start, params.default_quiet_end)
     named = {name: hours for name, *hours in params.country_quiet}
-    found = [[_minute(text) for text in named.get(name, everybody)] for name in country]
-    minutes = np.array(found, dtype=np.int64).reshape(len(country), 2)
+    codes, names = pd.factorize(country.to_numpy(dtype=object), use_na_sentinel=False)
+    found = [[_minute(text) for text in named.get(name, everybody)] for name in names]
+    minutes = np.array(found, dtype=np.int64).reshape(len(names), 2)[codes]
     return minutes[:, 0], minutes[:, 1]
 
 
@@ -181,7 +182,30 @@ def codes_of(ids: pd.Index, values: pd.Series) -> NDArray[np.int64]:
         >>> codes_of(pd.Index(["a", "b"]), pd.Series(["b", "c"])).tolist()
         [1, -1]
     """
+    if isinstance(values.dtype, pd.CategoricalDtype):  # few names, many rows
+        known = np.append(ids.get_indexer(pd.Index(values.cat.categories.to_numpy(dtype=object))), -1)
+        return known[values.cat.codes.to_numpy()].astype(np.int64)
     return ids.get_indexer(pd.Index(values.to_numpy(dtype=object))).astype(np.int64)
+
+
+def sorted_codes(values: pd.Series) -> tuple[NDArray[np.int64], pd.Index]:
+    """(each value's position among the distinct ones, -1 where null; those, sorted).
+
+    Examples:
+        >>> codes, names = sorted_codes(pd.Series(["b", None, "a", "b"], dtype="category"))
+        >>> codes.tolist(), names.tolist()
+        ([1, -1, 0, 1], ['a', 'b'])
+    """
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        codes, distinct = pd.factorize(values.to_numpy(dtype=object), sort=True)
+        return codes.astype(np.int64), pd.Index(distinct)
+    codes = values.cat.codes.to_numpy().astype(np.int64)
+    seen = np.flatnonzero(np.bincount(codes + 1, minlength=len(values.cat.categories) + 1)[1:])
+    names = values.cat.categories.to_numpy(dtype=object)[seen]
+    order = np.argsort(names, kind="stable")
+    place = np.full(len(values.cat.categories) + 1, -1, dtype=np.int64)
+    place[seen[order]] = np.arange(len(seen))
+    return place[codes], pd.Index(names[order])
 
 
 def push_keys(user_codes: NDArray[np.int64], epoch_seconds: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -6,6 +6,8 @@ windows over midnight need no special case.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -26,7 +28,12 @@ def minute_of_day(text: object) -> int | None:
         >>> minute_of_day("24:00")  # the day's end
         1440
     """
-    parts = str(text).strip().split(":")
+    return _minute_of(str(text))
+
+
+@lru_cache(maxsize=4_096)
+def _minute_of(text: str) -> int | None:
+    parts = text.strip().split(":")
     if len(parts) not in (2, 3) or not all(part.isdigit() for part in parts):
         return None
     hour, minute = int(parts[0]), int(parts[1])

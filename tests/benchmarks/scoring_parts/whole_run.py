@@ -26,6 +26,7 @@ from features.scenes import SCENE_PARTS, UNKNOWN
 from features.user_buckets import bucket_ranges, shards_for, user_buckets
 from flows.compiled_files import compiled_ranker
 from flows.planned_shards import planned_shards
+from flows.scored_files import write_frame
 from infra.plan_content import PLAN_TABLES, PlanRows, canonical_rows
 from infra.plan_store import PlanStore
 from models.calibration import Calibrator
@@ -191,10 +192,10 @@ def contend_run(folder: str, model: str, threads: int) -> dict[str, Any]:
             for number, path in enumerate(files):
                 keys, features = read_shard(path)
                 lap("read")
-                keys["score"] = scorer.score(features.to_pandas(), threads)
+                keys["score"] = scorer.score(features.to_pandas(split_blocks=True), threads)
                 keys["p_item"] = ranker.chances(keys["score"].to_numpy())
                 lap("predict")
-                keys.to_parquet(Path(out) / f"{number}.scores.parquet", index=False, compression="lz4")
+                write_frame(keys, Path(out) / f"{number}.scores.parquet")
                 counts.append(price_counts(keys["price"], keys["category"]))
                 lap("write_scores")
             medians = price_medians(counts)
