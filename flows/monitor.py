@@ -20,6 +20,7 @@ from flows.alerts import raise_alert, recovered
 from flows.data_drift import measure_data_drift
 from flows.deployments import DRIFT_FAILED
 from flows.fingerprints import code_fingerprint
+from flows.health import measure_model_health
 from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_evaluation, read_reference
 from flows.progress import step
@@ -70,6 +71,7 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
     with sole_writer(stores.settings):
         ensure_features(stores, as_of)
         measure_quality(as_of)
+        measure_model_health(as_of)
         verdicts = {"data": measure_data_drift(as_of)}
         score_candidates(version, as_of, plan_date)
         verdicts[version] = measure_drift(version, as_of, plan_date)
