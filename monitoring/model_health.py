@@ -18,7 +18,6 @@ from models.calibration import expected_calibration_error
 
 Verdict = Literal["ok", "warn", "fail"]
 WHOLE = ""
-_MOMENT = "datetime64[us, UTC]"
 _ANSWERS = ("app_open", "search", "view", "add_to_cart", "purchase", "push_opened")
 
 
@@ -100,8 +99,8 @@ def model_health(
     if mature.empty:
         return []
     known = events[events["event_ts"] < as_of]
-    mature = mature.assign(sent_at=mature["sent_at"].astype(_MOMENT))  # pandas joins only like with like
-    known = known.assign(event_ts=known["event_ts"].astype(_MOMENT))
+    mature = mature.assign(sent_at=mature["sent_at"].dt.as_unit("us"))  # pandas joins only like with like
+    known = known.assign(event_ts=known["event_ts"].dt.as_unit("us"))
     engaged = _engaged(mature, known, params.engage_hours)
     bought = _bought(mature, items, known, params.buy_hours)
     told = mature.assign(
