@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -99,12 +100,14 @@ def watch_day(
     if drawn.empty:
         return WatchResult((), "warn", ())
     bins = bins_of(drawn, COLUMNS)
-    least = params.least_counted * params.season.least
+    least = round(params.least_visits * params.season.least)
     counts = counted(connection, VIEW, bins, SLICES, PERIOD, least)
     days = {date.fromisoformat(name): told for name, told in counts.items() if name}
     history = with_promotions({day: {}, **days}, promotions_running(connection, timezone))
     now = history.pop(day)
     seasons = seasons_of([*history, day], country)
+    lines = float((1.0 / drawn["basket_lines"]).mean())
+    params = replace(params, rows_per_visit=1.0 / lines if lines > 0 else 1.0)
     return watch_period(day, now, history, seasons, bins, params)
 
 

@@ -172,7 +172,7 @@ def watch_scores(reference: pd.DataFrame, current: pd.DataFrame, columns: Sequen
         now = counted(connection, "current", bins, ("slot",))
     periods = {date.fromisoformat(name): counts for name, counts in before.items()}
     # Everybody is scored for as many slots and candidates, and which slots is the timing model's choice.
-    params = WatchParams(watches_rows=False, least_rows=_LEAST_SLICE_ROWS, least_counted=_LEAST_SLICE_ROWS)
+    params = WatchParams(watches_rows=False, least_rows=_LEAST_SLICE_ROWS)
     return watch_against(now[""], periods, bins, params)
 
 

@@ -32,7 +32,7 @@ class LimitParams:
         least_periods: With fewer past distances the default limits hold.
     """
 
-    false_alarm_rate: float = 0.01
+    false_alarm_rate: float = 0.002
     least_periods: int = 3
 
     def __post_init__(self) -> None:

@@ -40,20 +40,22 @@ class WatchParams:
     """How a period is judged.
 
     Attributes:
-        least_counted: Slices with so many rows a period are counted: a store that falls silent is found.
+        least_visits: Slices with so many visits a period are counted: smaller ones rest some days anyway.
         least_rows: Of slices with fewer, now or usually, only the number is looked at: a few rows have no
             distribution.
         most_slices: Only so many of the largest slices are looked at.
         watches_rows: Whether the number of rows is looked at.
+        rows_per_visit: Rows come together, as the lines of a basket do: so many make one event of chance.
         max_drifted_share: More of the whole's columns than this: the whole has failed.
     """
 
     season: SeasonParams = field(default_factory=SeasonParams)
     limits: LimitParams = field(default_factory=LimitParams)
-    least_counted: int = 40
+    least_visits: float = 25.0
     least_rows: int = 200
     most_slices: int = 40
     watches_rows: bool = True
+    rows_per_visit: float = 1.0
     max_drifted_share: float = 0.3
 
 
@@ -169,9 +171,13 @@ def _judged(
                 earlier[check].append(value)
     least = {check: _least_effect(check) for check in measured}
     limits = calibrated_limits(earlier, least, (ROWS,), params.limits)
+    rate = params.limits.false_alarm_rate / max(len(measured), 1)
     findings = tuple(
         _finding(check, value, limits[check], current, reference, len(periods))
         for check, value in measured.items()
+        if not (
+            check[2] == ROWS and _is_chance(check[0], value, current, reference, len(periods), params, rate)
+        )
     )
     return WatchResult(findings, _overall(findings, params), days)
 
@@ -190,7 +196,7 @@ def _slices(reference: PeriodCounts, days: int, params: WatchParams) -> list[str
         (counts.rows, name)
         for name, counts in reference.items()
         if name != EVERYTHING
-        and counts.rows >= params.least_counted * days
+        and counts.rows >= params.least_visits * params.rows_per_visit * days
         and (counts.rows < most or not counts.columns)
     ]
     return [EVERYTHING, *(name for _, name in sorted(large, reverse=True)[: params.most_slices])]
@@ -235,6 +241,25 @@ def _column_distances(
     else:
         found[name, bins.column, "jensenshannon"] = jensenshannon(reference, current)
     return found
+
+
+def _is_chance(
+    name: str,
+    value: float,
+    current: SlicesCounted,
+    reference: SlicesCounted,
+    periods: int,
+    params: WatchParams,
+    rate: float,
+) -> bool:
+    """Whether a slice with so few rows may have so few visits by chance: a small store's quiet day."""
+    if value >= 0 or name == EVERYTHING:
+        return False
+    from scipy.stats import poisson
+
+    usual = reference[name].rows / periods / params.rows_per_visit
+    now = (current[name].rows if name in current else 0) / params.rows_per_visit
+    return bool(poisson.cdf(np.floor(now), usual) > rate)
 
 
 def _finding(

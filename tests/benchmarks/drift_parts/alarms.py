@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from monitoring.drift_watch import WatchParams, watch_period
+from monitoring.drift_watch import watch_period
 from monitoring.event_frame import CATEGORIES, NUMBERS, PERIOD, promotions_running, with_promotions
 from tests.benchmarks.drift_parts.year import (
     FIRST_DAY,
@@ -27,6 +27,7 @@ from tests.benchmarks.drift_parts.year import (
     frame_of,
     least_rows,
     opened,
+    params_for,
     year_lake,
     year_seasons,
 )
@@ -46,7 +47,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
     start = FIRST_DAY + timedelta(days=WARM_UP_DAYS)
     early = frame[pd.to_datetime(frame[PERIOD]).dt.date < start]
     frame["score"] = Scorer(early, effort.seed)(frame)
-    params = WatchParams()
+    params = params_for(early)
     bins = chosen_bins(frame, start)
     say("counting")
     history = day_counts(frame, bins, least_rows(params, (LAST_DAY - FIRST_DAY).days))

@@ -30,6 +30,7 @@ from tests.benchmarks.drift_parts.year import (
     day_counts,
     frame_of,
     least_rows,
+    params_for,
     year_lake,
     year_seasons,
 )
@@ -173,7 +174,7 @@ class Past:
         with connect_copy(tables, first, day - timedelta(days=1)) as connection:
             frame = frame_of(connection, first - timedelta(days=1))
             running = promotions_running(connection, TIMEZONE)
-        scorer, params = Scorer(frame, seed), WatchParams()
+        scorer, params = Scorer(frame, seed), params_for(frame)
         frame["score"] = scorer(frame)
         bins = chosen_bins(frame, day)
         history = day_counts(frame, bins, least_rows(params, params.season.least))

@@ -117,6 +117,11 @@ def chosen_bins(frame: pd.DataFrame, before: date) -> tuple[ColumnBins, ...]:
     return bins_of(earlier.sample(min(len(earlier), 50_000), random_state=0), SCORED)
 
 
+def params_for(frame: pd.DataFrame) -> WatchParams:
+    """As the flow judges, by how many lines a basket of these rows has."""
+    return WatchParams(rows_per_visit=1.0 / float((1.0 / frame["basket_lines"]).mean()))
+
+
 def year_seasons(days: list[date]) -> dict[date, Season]:
     """By the calendar."""
     return seasons_of(days, COUNTRY)
@@ -124,4 +129,4 @@ def year_seasons(days: list[date]) -> dict[date, Season]:
 
 def least_rows(params: WatchParams, days: int) -> int:
     """Of a slice in so many days, to be counted at all."""
-    return params.least_counted * days
+    return round(params.least_visits * params.rows_per_visit * days)
