@@ -23,7 +23,7 @@ from models.forest import parsed_trees
 from models.forest_kernel import ABOUT, ROWS, SYMBOL, kernel_text
 from models.forest_tables import tables_of
 
-FORMAT = 1
+FORMAT = 2
 """Of objects; raise it when the same text must compile to another one."""
 _CHUNK_ROWS = 64 * ROWS
 _ALIGNMENT = 64
@@ -156,6 +156,8 @@ def _machine() -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     cpu, abilities = _processor()
+    # The loader may put code and tables more than 2 GB apart in a large process, where the usual 32-bit
+    # references would not reach and LLVM would abort the process: every address is a whole one.
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=cpu, features=abilities, opt=3, reloc="pic", codemodel="default", jit=True
+        cpu=cpu, features=abilities, opt=3, reloc="static", codemodel="large", jit=True
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import struct
 from typing import Any
 
 import lightgbm as lgb
@@ -15,6 +17,7 @@ from models.forest_object import compile_forest, load_forest, object_key, sealed
 
 COLUMNS = 7
 CATEGORIES = (3, 4)
+_RELA, _WHOLE_ADDRESS = 4, 1  # SHT_RELA; R_X86_64_64
 
 
 def matrix(seed: int, rows: int) -> NDArray[np.float32]:
@@ -162,3 +165,21 @@ def test_a_seal_tells_damage_and_other_models() -> None:
     for broken, asked in ((kept, other), (kept[:-1], key), (kept[:40], key), (b"", key), (kept + b"x", key)):
         with pytest.raises(KairosError, match="damaged, or was made for another"):
             unsealed(broken, asked)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="relocations are numbered by processor")
+def test_no_reference_is_too_short_for_a_large_process() -> None:
+    """Code and tables may come to lie far apart; a 32-bit reference would abort the process at loading."""
+    code = compile_forest([grown(1)], COLUMNS, np.float32)
+    (sections,) = struct.unpack_from("<Q", code, 40)
+    size, count = struct.unpack_from("<HH", code, 58)
+    found = set()
+    for number in range(count):
+        header = struct.unpack_from("<IIQQQQIIQQ", code, sections + number * size)
+        kind, offset, length, entry = header[1], header[4], header[5], header[9]
+        if kind == _RELA:
+            found |= {
+                struct.unpack_from("<QQq", code, offset + at)[1] & 0xFFFFFFFF
+                for at in range(0, length, entry)
+            }
+    assert found == {_WHOLE_ADDRESS}
