@@ -24,14 +24,14 @@ def require_usual_size(stores: Stores, plan_date: date, pushes: int) -> None:
         SizeLimit(max_growth=stores.settings.max_plan_growth),
     )
     if verdict.passes:
-        recovered(stores, "plan_size", plan_date.isoformat())
+        recovered(stores, "plan_size")
     else:
         facts = AlertFacts(
-            verdict.words,
+            f"{plan_date}: {verdict.words}",
             "many users became reachable, a rule was loosened, or the scores rose",
             "the plan is not published; the one that was live stays",
         )
-        raise_alert(stores, "plan_size", facts, plan_date.isoformat())
+        raise_alert(stores, "plan_size", facts)
         raise RefusedError(
             f"the plan for {plan_date} is not published: {verdict.words}. If that is meant, run kairos plan "
             f'approve --date {plan_date} --pushes {pushes} --why "...", then kairos score again.'

@@ -44,6 +44,8 @@ _NOT_WATCHED = ("query_daypart", *(column.name for column in MOMENT.columns))
 """The calendar moves by itself; that is not drift."""
 
 PERIOD = "period"
+SCORES = "scores"
+"""The incident's subject, the same for all versions: one that is never scored again would never end."""
 _LEAST_SLICE_ROWS = 2_000
 _DEADLINE = timedelta(hours=3)
 _KIND = DRIFT
@@ -119,9 +121,9 @@ def measure_drift(version: str, as_of: datetime, plan_date: date) -> str:
         drift_markdown(known), key="drift", description=f"Drift of {version} on {plan_date}: {verdict}"
     )
     if verdict == "fail":
-        raise_alert(stores, "drift", drift_facts(known), version)
+        raise_alert(stores, "drift", drift_facts(known, version), SCORES)
     else:
-        recovered(stores, "drift", version)
+        recovered(stores, "drift", SCORES)
     create_link_artifact(f"file://{known[0]['report']}", link_text="Drift report", key="drift-report")
     return verdict
 
@@ -176,13 +178,14 @@ def watch_scores(reference: pd.DataFrame, current: pd.DataFrame, columns: Sequen
     return watch_against(now[""], periods, bins, params)
 
 
-def drift_facts(rows: list[dict[str, Any]]) -> AlertFacts:
+def drift_facts(rows: list[dict[str, Any]], version: str) -> AlertFacts:
     """What on-call must know of a failed drift report, from its stored rows, worst first."""
     moved = [row for row in rows if row["verdict"] != "ok"]
     worst = sorted(moved, key=lambda row: -row["value"] / max(row["threshold"], 1e-12))
     words = [f"{row['column_name']} {row['measure']} {row['value']:.3g}" for row in worst]
     return AlertFacts(
-        f"{len(moved)} of {len(rows)} checks moved, most {words[0]} (limit {worst[0]['threshold']:.3g})",
+        f"{version}: {len(moved)} of {len(rows)} checks moved, "
+        f"most {words[0]} (limit {worst[0]['threshold']:.3g})",
         f"moved most: {', '.join(words[:5])}",
         "the version is not promoted; a champion that is live goes on planning",
         (("the drift report", f"file://{rows[0]['report']}"),),

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError, UsageError
-from flows.alerts import raise_alert
+from flows.alerts import raise_alert, recovered
 from flows.blast_radius import require_usual_size
 from flows.compiled_files import compiled_ranker, concluded, expected_rows
 from flows.day_plan import make_plan, plan_inputs, policy_params
@@ -163,7 +163,9 @@ def score_shard(number: int, version: str, as_of: datetime, plan_date: date) -> 
     how = concluded(folder, scorer)
     if how.is_mismatch:
         done = "the run went on with LightGBM; the compiled code was thrown away"
-        raise_alert(stores, "compiled_mismatch", AlertFacts(how.words, done=done), version)
+        raise_alert(stores, "compiled_mismatch", AlertFacts(f"{version}: {how.words}", done=done))
+    elif how.is_compiled:
+        recovered(stores, "compiled_mismatch")
     create_markdown_artifact(
         f"Version `{version}`, {plan_date}: {how.words}.",
         key="prediction",

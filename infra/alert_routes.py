@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from features.errors import UsageError
 
 ANY = "*"
-_SEVERITIES = ("critical", "error", "warning", "info")
+SEVERITIES = ("critical", "error", "warning", "info")
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def parse_routes(text: str) -> tuple[AlertRoute, ...]:
                 "critical,error=pagerduty://KEY or *=file:alerts.jsonl."
             )
         severities, _, owners = who.partition("@")
-        unknown = set(_split(severities)) - {*_SEVERITIES, ANY}
+        unknown = set(_split(severities)) - {*SEVERITIES, ANY}
         if unknown:
             raise UsageError(
-                f"alert route {number} names severity {min(unknown)!r}, must be of {', '.join(_SEVERITIES)}."
+                f"alert route {number} names severity {min(unknown)!r}, must be of {', '.join(SEVERITIES)}."
             )
         route = AlertRoute(
             frozenset(_split(severities)) - {ANY} if ANY not in severities else frozenset(),

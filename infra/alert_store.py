@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, select, text, update
 
 from features.errors import RefusedError, UsageError
-from infra.alert_routes import AlertRoute
+from infra.alert_routes import SEVERITIES, AlertRoute
 from infra.database import Database
 from infra.notifier import DeliveryError
 from infra.tables import alert, alert_delivery, alert_mute
@@ -97,7 +97,7 @@ class AlertStore:
                 "last_seen": now,
             }
             if found is not None and found.row["status"] != "resolved":
-                graver = _SEVERITIES.index(new.severity) <= _SEVERITIES.index(found.row["severity"])
+                graver = SEVERITIES.index(new.severity) <= SEVERITIES.index(found.row["severity"])
                 kept = facts if graver else facts | {"severity": found.row["severity"]}
                 _set(connection, found, kept | {"count": found.row["count"] + 1})
             elif found is not None and is_return(found.row["resolved_at"]):
@@ -313,9 +313,6 @@ def wait_before(attempt: int) -> float:
         [15.0, 30.0, 60.0, 900.0]
     """
     return min(_FIRST_WAIT_SECONDS * 2.0 ** min(attempt - 1, 16), _LONGEST_WAIT_SECONDS)
-
-
-_SEVERITIES = ("critical", "error", "warning", "info")
 
 
 def _serialise(connection: Connection) -> None:

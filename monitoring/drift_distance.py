@@ -6,8 +6,6 @@ import numpy as np
 
 from monitoring.drift_bins import ColumnBins, Counts
 
-_LEAST_SHARE = 1e-4  # PSI of an empty bin would be infinite
-
 
 def null_share(counts: Counts) -> float:
     """The share of nulls, whose bin is the last."""
@@ -46,12 +44,6 @@ def jensenshannon(reference: Counts, current: Counts) -> float:
     middle = (p + q) / 2
     divergence = _entropy_gap(p, middle) + _entropy_gap(q, middle)
     return float(np.sqrt(max(divergence / 2, 0.0)))
-
-
-def population_stability(reference: Counts, current: Counts) -> float:
-    """The population stability index of the two."""
-    p, q = (np.maximum(_shares(one), _LEAST_SHARE) for one in (reference, current))
-    return float(((q - p) * np.log(q / p)).sum())
 
 
 def _reached(counts: Counts) -> Counts:

@@ -100,10 +100,8 @@ def _of_waiting(
     if not waiting:
         return FlowVerdict(flow, "flow_late", None)
     first = min(waiting, key=lambda run: run.due_at)
-    minutes = (now - first.due_at) / timedelta(minutes=1)
-    words = (
-        f"{len(waiting)} runs wait, the first since {first.due_at:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes"
-    )
+    # Nothing in it moves by itself, so that a watch sees that it has told this already.
+    words = f"{len(waiting)} runs wait, the first since {first.due_at:%Y-%m-%d %H:%M} UTC"
     facts = AlertFacts(
         words,
         "the worker is gone, or a run before it takes too long",

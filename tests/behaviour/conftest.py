@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "flows"))
 
-from small_market import AS_OF, HOURS, KINDS, write_small_market
+from small_market import AS_OF, HOURS, KINDS, ZONES, write_small_market
 
 from features.calendar import daypart_of_hour
 from models.interaction_log import InteractionLog
@@ -60,11 +60,18 @@ def write_twins(market: Path) -> pd.DataFrame:
     twins, copies = [], []
     for source in SOURCES:
         own = events[events["user_id"] == source].sort_values("event_ts")
-        item = next(item for item in popular if item not in set(own["item_id"]))
-        baskets = own.drop_duplicates("session_id")[::-1]  # newest first
+        zone = ZONES[int(source[1:]) % len(ZONES)]
+        hours = own["event_ts"].dt.tz_convert(zone).dt.hour
+        usual = hours.mode()[0]
+        item = next(
+            item for item in popular if item not in set(own["item_id"]) and hour_of(int(item[1:])) == usual
+        )
+        # Newest first, at the item's own time: a purchase at another would be a habit of that one.
+        baskets = own[hours == usual].drop_duplicates("session_id")[::-1]
         for times in TIMES:
             twin = f"{source} {times}"
-            added = baskets.iloc[1 : 1 + 2 * times : 2].assign(item_id=item)
+            added = baskets.iloc[1 : 1 + times].assign(item_id=item)
+            assert len(added) == times
             copy = pd.concat([own, added]).assign(user_id=twin)
             copy["session_id"] = twin + copy["session_id"]
             copies.append(copy.assign(event_id=copy["session_id"] + copy["item_id"]))

