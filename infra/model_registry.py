@@ -120,19 +120,7 @@ class ModelRegistry:
             UsageError: No such version.
         """
         with self._database.transaction() as connection:
-            # One mover at a time: otherwise two could both record the same from_version.
-            connection.execute(text("LOCK TABLE kairos.model_alias IN SHARE ROW EXCLUSIVE MODE"))
-            known = select(model_version.c.version).where(model_version.c.version == version)
-            if connection.execute(known).first() is None:
-                raise UsageError(f"no model version {version!r}; kairos model list shows them.")
-            before = _aliases(connection).get(alias)
-            if before != version:
-                move = upsert(model_alias).values(alias=alias, version=version)
-                put = {"version": version, "moved_at": text("now()")}
-                connection.execute(move.on_conflict_do_update(index_elements=["alias"], set_=put))
-                record = {"from_version": before, "to_version": version, "who": who, "why": why}
-                connection.execute(insert(promotion_event).values(alias=alias, **record))
-            return _events(connection, alias)[0]
+            return move_alias(connection, alias, version, who, why)
 
     def previous_champion(self) -> str:
         """The version that was champion before the present one, for rollback.
@@ -172,6 +160,37 @@ class ModelRegistry:
     def _alias(self, alias: Alias) -> str | None:
         with self._database.transaction() as connection:
             return _aliases(connection).get(alias)
+
+
+def sole_mover(connection: Connection) -> None:
+    """Nothing; until the transaction ends nobody else moves an alias or a stage.
+
+    Otherwise two could both record the same from_version.
+    """
+    connection.execute(text("LOCK TABLE kairos.model_alias IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def move_alias(connection: Connection, alias: Alias, version: str, who: str, why: str) -> PromotionEvent:
+    """As `ModelRegistry.move_alias`, within a transaction that does more."""
+    sole_mover(connection)
+    known = select(model_version.c.version).where(model_version.c.version == version)
+    if connection.execute(known).first() is None:
+        raise UsageError(f"no model version {version!r}; kairos model list shows them.")
+    before = _aliases(connection).get(alias)
+    if before != version:
+        move = upsert(model_alias).values(alias=alias, version=version)
+        put = {"version": version, "moved_at": text("now()")}
+        connection.execute(move.on_conflict_do_update(index_elements=["alias"], set_=put))
+        record_move(connection, alias, before, version, who, why)
+    return _events(connection, alias)[0]
+
+
+def record_move(
+    connection: Connection, alias: str, before: str | None, after: str, who: str, why: str
+) -> None:
+    """Nothing; who moved an alias or a stage from where to where, and why, is on record."""
+    record = {"from_version": before, "to_version": after, "who": who, "why": why}
+    connection.execute(insert(promotion_event).values(alias=alias, **record))
 
 
 def _aliases(connection: Connection) -> dict[str, str]:

@@ -304,6 +304,24 @@ gate_decision = Table(
 )
 Index("gate_decision_subject", gate_decision.c.subject, gate_decision.c.decided_at)
 
+model_rollout = Table(
+    "model_rollout",
+    metadata,
+    Column("rollout", BigInteger, Identity(always=True), primary_key=True),
+    Column("version", Text, ForeignKey(model_version.c.version), nullable=False),
+    Column("champion", Text, ForeignKey(model_version.c.version), nullable=False),
+    _text("stages"),
+    _text("stage"),
+    _time("started_at"),
+    _time("entered_at"),
+    _time("ended_at", null=True),
+    _text("outcome", null=True),
+    _text("why"),
+    _one_of("stage", "shadow", "canary"),
+    _one_of("outcome", "promoted", "returned", "withdrawn", "superseded"),
+    CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)"),
+)
+
 # --- what was measured ----------------------------------------------------------------------------
 
 

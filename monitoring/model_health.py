@@ -101,7 +101,7 @@ def model_health(
     known = events[events["event_ts"] < as_of]
     mature = mature.assign(sent_at=mature["sent_at"].dt.as_unit("us"))  # pandas joins only like with like
     known = known.assign(event_ts=known["event_ts"].dt.as_unit("us"))
-    engaged = _engaged(mature, known, params.engage_hours)
+    engaged = answered(mature, known, params.engage_hours)
     bought = _bought(mature, items, known, params.buy_hours)
     told = mature.assign(
         engaged=engaged,
@@ -126,7 +126,7 @@ def worst(rows: list[HealthRow]) -> Verdict:
     return max((row.verdict for row in rows), key=lambda verdict: order[verdict], default="ok")
 
 
-def _engaged(pushes: pd.DataFrame, events: pd.DataFrame, hours: float) -> np.ndarray:
+def answered(pushes: pd.DataFrame, events: pd.DataFrame, hours: float) -> np.ndarray:
     """Whether each push was answered: opened, or followed by anything its user did."""
     opened = set(events.loc[events["event_type"] == "push_opened", "push_id"].dropna())
     answers = events.loc[events["event_type"].isin(_ANSWERS), ["user_id", "event_ts"]]
@@ -174,14 +174,14 @@ def _row(name: str, told: pd.DataFrame, params: HealthParams) -> HealthRow:
     if len(told) >= params.least_pushes and abs(engaged.sum() - expected) > params.least_z * error:
         far = max(ratio, 1 / ratio if ratio else float("inf"))
         verdict = "fail" if far >= params.fail_ratio else "warn" if far >= params.warn_ratio else "ok"
-    answered = told["ndcg"].to_numpy(dtype=float)
+    orders = told["ndcg"].to_numpy(dtype=float)
     return HealthRow(
         name,
         len(told),
         expected,
         int(engaged.sum()),
         int(told["converted"].sum()),
-        float(np.nanmean(answered)) if np.isfinite(answered).any() else float("nan"),
+        float(np.nanmean(orders)) if np.isfinite(orders).any() else float("nan"),
         expected_calibration_error(engaged, chance),
         verdict,
     )
