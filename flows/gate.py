@@ -16,14 +16,15 @@ from flows.alerts import raise_alert, recovered
 from flows.model_files import read_evaluation
 from flows.model_version import CHAMPION, OURS
 from flows.progress import step
+from flows.rollout import GATE, start_rollout
 from flows.wiring import Stores, open_stores
 from infra.model_registry import PromotionEvent
-from models.gate import Comparison, GateEvidence, SliceComparison, decide_gate
+from infra.running_experiments import experiments_using
+from models.gate import Comparison, GateDecision, GateEvidence, SliceComparison, decide_gate
 from monitoring.alert_words import AlertFacts
 
 METRIC = "ndcg@10"
-GATE = "gate"
-"""Who moved an alias, when it was no person."""
+WAITING = "waiting"
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,20 @@ class GateVerdict:
 
     Attributes:
         promoted: Whether the version is champion now.
+        stage: Where a version that may become champion is meanwhile: 'shadow', 'canary' or 'waiting'.
     """
 
     version: str
     promoted: bool
     reasons: tuple[str, ...]
+    stage: str | None = None
+
+    @property
+    def words(self) -> str:
+        """What became of it."""
+        if self.stage is not None:
+            return f"is in {self.stage}" if self.stage != WAITING else "waits for another in its stages"
+        return "is champion" if self.promoted else "stays challenger"
 
 
 @task(name="gate", task_run_name="gate {version}", cache_policy=NO_CACHE)
@@ -74,9 +84,13 @@ def ask_gate(version: str, as_of: datetime, health: Health) -> GateVerdict:
     stores = open_stores()
     with step("gate") as current:
         known = stores.registry.latest_gate(version)
-        if stores.registry.champion() == version and known is not None and known["promote"]:
+        champion, rollout = stores.registry.champion(), stores.rollouts.current()
+        if champion == version and known is not None and known["promote"]:
             current.skip(f"unchanged: {version} is champion")
             verdict = GateVerdict(version, True, tuple(known["reasons"]))
+        elif rollout is not None and rollout.version == version and rollout.champion == champion:
+            current.skip(f"unchanged: {version} is in {rollout.stage}")
+            verdict = GateVerdict(version, False, (rollout.why,), rollout.stage)
         else:
             evidence = gate_evidence(
                 version,
@@ -84,18 +98,31 @@ def ask_gate(version: str, as_of: datetime, health: Health) -> GateVerdict:
                 health,
                 evaluation=read_evaluation(stores.registry.version_dir(version)),
                 trained_as_of=datetime.fromisoformat(stores.registry.read(version).lineage["as_of"]),
-                champion=stores.registry.champion(),
-                moves=stores.registry.promotions("champion"),
+                champion=champion,
+                moves=[move for move in stores.registry.promotions() if move.alias != "challenger"],
+                experiments=() if champion is None else experiments_using(stores.database, champion),
             )
             decision = decide_gate(evidence)
             stores.registry.record_gate(version, decision.promote, list(decision.reasons), decision.evidence)
-            if decision.promote:
-                stores.registry.move_alias("champion", version, GATE, "; ".join(decision.reasons))
+            stage = _let_through(stores, version, champion, as_of, decision) if decision.promote else None
             _alert(stores, version, decision.promote, decision.reasons)
             current.say(f"{'yes' if decision.promote else 'no'}: {decision.reasons[0]}")
-            verdict = GateVerdict(version, decision.promote, decision.reasons)
+            verdict = GateVerdict(version, decision.promote and stage is None, decision.reasons, stage)
     create_markdown_artifact(gate_markdown(verdict), key="gate", description=f"The gate on {version}")
     return verdict
+
+
+def _let_through(
+    stores: Stores, version: str, champion: str | None, as_of: datetime, decision: GateDecision
+) -> str | None:
+    """The stage that the version is in now; None when it is champion at once."""
+    why = "; ".join(decision.reasons)
+    # Without a champion there is nobody to be compared with, and nobody else who could plan.
+    if champion is None or not stores.settings.promotion_stages:
+        stores.registry.move_alias("champion", version, GATE, why)
+        return None
+    rollout = start_rollout(stores, version, champion, as_of, why)
+    return WAITING if rollout is None else rollout.stage
 
 
 def _alert(stores: Stores, version: str, promoted: bool, reasons: Sequence[str]) -> None:
@@ -117,6 +144,7 @@ def gate_evidence(
     trained_as_of: datetime,
     champion: str | None,
     moves: Sequence[PromotionEvent] = (),
+    experiments: tuple[str, ...] = (),
 ) -> GateEvidence:
     """Everything known of the challenger; ages count in the data's time, so that a replay decides alike.
 
@@ -127,7 +155,8 @@ def gate_evidence(
         evaluation: What `judge` measured of it; a comparison with a champion of the past counts as none.
         trained_as_of: The cut-off of what it learnt from.
         champion: The version that plans now.
-        moves: Every move of the alias champion, newest first.
+        moves: Every move of the alias champion and between stages, newest first.
+        experiments: Running ones that have the champion in an arm.
     """
     comparisons = {
         row["baseline"]: _comparison(evaluation, row)
@@ -151,6 +180,7 @@ def gate_evidence(
         drift=health.drift,
         drift_columns=health.drift_columns,
         data_drift=health.data_drift,
+        experiments=experiments,
         age_hours={
             name: (as_of - known).total_seconds() / 3600.0
             for name, known in dated.items()
@@ -160,7 +190,7 @@ def gate_evidence(
 
 
 def _rolled_back(version: str, moves: Sequence[PromotionEvent]) -> str | None:
-    """Who took the champion's place from `version`, and why, if the last to move it was a person."""
+    """Who took `version` back, and why, if the last to move it was a person or broken guardrails."""
     last = next((move for move in moves if version in (move.from_version, move.to_version)), None)
     if last is None or last.from_version != version or last.who == GATE:
         return None
@@ -193,5 +223,6 @@ def _comparison(evaluation: Mapping[str, Any], row: Mapping[str, Any]) -> Compar
 
 def gate_markdown(verdict: GateVerdict) -> str:
     """The decision and its reasons, as a page."""
-    answer = "**yes**, it is champion" if verdict.promoted else "**no**, the champion stays"
-    return "\n".join([f"`{verdict.version}`: {answer}", "", *(f"- {reason}" for reason in verdict.reasons)])
+    answer = "yes" if verdict.promoted or verdict.stage else "no"
+    reasons = (f"- {reason}" for reason in verdict.reasons)
+    return "\n".join([f"`{verdict.version}`: **{answer}**, it {verdict.words}", "", *reasons])

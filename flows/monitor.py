@@ -25,8 +25,9 @@ from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_evaluation, read_reference
 from flows.progress import step
 from flows.quality import measure_quality
+from flows.rollout import is_broken_canary, review_rollout
 from flows.run_name import run_name
-from flows.score import files_of, resolved_plan_date, score_candidates
+from flows.score import files_of, resolved_plan_date, score, score_candidates
 from flows.task_policy import check_deadline
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.report_store import DRIFT
@@ -74,10 +75,14 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
         ensure_features(stores, as_of)
         measure_quality(as_of)
         measure_model_health(as_of)
+        on_trial = stores.rollouts.current()
+        under_way = review_rollout(as_of)
         verdicts = {"data": measure_data_drift(as_of)}
         score_candidates(version, as_of, plan_date)
         verdicts[version] = measure_drift(version, as_of, plan_date)
         advance_watermark(stores.database, "monitor", as_of, version)
+        if flow_run.parent_flow_run_id is None and is_broken_canary(stores, on_trial, under_way):
+            score(as_of=as_of, plan_date=plan_date)  # a cycle plans anyhow
     if flow_run.parent_flow_run_id is None:  # a cycle has trained already
         _call_for_training([what for what, verdict in verdicts.items() if verdict == "fail"], as_of)
     return verdicts[version]

@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from features.errors import KairosError
+from flows.moments import local_date, shop_timezone
 from flows.plan_words import UserPlan
 from flows.wiring import Stores
+from infra.watermarks import read_watermark
 
 
 def newest_plan_date(stores: Stores) -> date:
@@ -25,6 +27,12 @@ def newest_plan_date(stores: Stores) -> date:
         raise KairosError("no plan is published yet; run kairos demo.")
     assert isinstance(found, date)
     return found
+
+
+def first_open_date(stores: Stores) -> date:
+    """The day of the last scoring: what was planned for days before it has been sent."""
+    mark = read_watermark(stores.database, "score")
+    return date.min if mark is None else local_date(mark.value, shop_timezone(stores.settings))
 
 
 def read_user_plan(stores: Stores, user_id: str, plan_date: date) -> UserPlan:

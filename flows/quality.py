@@ -47,6 +47,12 @@ def measure_quality(as_of: datetime) -> str:
     return str(rows[0]["verdict"])
 
 
+def quality_verdict(stores: Stores, as_of: datetime) -> str | None:
+    """The verdict on the data known at `as_of`: ok, warn or fail; None when it was not measured."""
+    rows = stores.reports.latest_quality(subject=quality_subject(stores, as_of), kind=KIND)
+    return str(rows[0]["verdict"]) if rows else None
+
+
 def require_quality(stores: Stores, as_of: datetime) -> None:
     """Nothing; the data known at `as_of` is fit to plan with.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -10,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from features.errors import RefusedError, UsageError
+from features.user_parts import EVERYONE, UserPart
 from flows.alerts import raise_alert, recovered
 from flows.blast_radius import require_usual_size
 from flows.compiled_files import compiled_ranker, concluded, expected_rows
@@ -22,11 +24,14 @@ from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_models
 from flows.moments import local_date, shop_timezone
 from flows.planned_shards import PlannedShards, planned_shards, remove_plans
+from flows.planners import Planner, part_of, planners_of, trial_users
 from flows.progress import advance, step
 from flows.quality import require_quality
+from flows.rollout import return_challenger, review_rollout
 from flows.run_name import run_name
 from flows.scored_shards import ScoredShards, medians_fingerprint, scored_shards
 from flows.served_features import require_served_features
+from flows.shadow import measure_shadow
 from flows.shard_runs import run_shards
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_worth_retrying
 from flows.training_data import training_data
@@ -34,7 +39,9 @@ from flows.training_plan import DECIDING_CODE, training_plan
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.plan_content import canonical_rows
 from infra.plan_store import PublishedBatch
+from infra.rollout_store import Rollout
 from infra.watermarks import advance_watermark
+from models.plan_frames import joined_plans
 from monitoring.alert_words import AlertFacts
 
 _DEADLINE = timedelta(hours=3)
@@ -58,20 +65,39 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
     stores = open_stores()
     as_of = resolved_as_of(stores, as_of)
     plan_date = resolved_plan_date(stores, as_of, plan_date)
-    champion = stores.registry.champion()
-    if champion is None:
+    if stores.registry.champion() is None:
         raise RefusedError("no model has passed the gate, so nothing may be planned; run kairos cycle.")
-    services = stores.registry.read(champion).lineage.get("feature_services", [])
-    require_served_features(champion, services, *read_models(stores.registry.version_dir(champion)))
     with sole_writer(stores.settings):
         ensure_features(stores, as_of)
         require_quality(stores, as_of)
         require_fresh(stores, as_of)
+        rollout = review_rollout(as_of)
+        champion = stores.registry.champion()
+        assert champion is not None  # a review puts another in its place, never none
+        services = stores.registry.read(champion).lineage.get("feature_services", [])
+        require_served_features(champion, services, *read_models(stores.registry.version_dir(champion)))
         score_candidates(champion, as_of, plan_date)
-        planned = plan_candidates(champion, as_of, plan_date)
-        batch = publish_plan(champion, as_of, plan_date, planned)
+        rollout = with_scores(stores, rollout, as_of, plan_date)
+        planners = planners_of(champion, rollout)
+        planned = plan_candidates(planners, as_of, plan_date)
+        batch = publish_plan(planners, as_of, plan_date, planned)
         advance_watermark(stores.database, "score", as_of, batch.checksum)
+        if rollout is not None and rollout.stage == "shadow":
+            ours = files_of(stores, rollout.version, as_of, plan_date, trial_users(rollout))
+            measure_shadow(rollout, files_of(stores, champion, as_of, plan_date), ours, as_of, plan_date)
     return batch
+
+
+def with_scores(stores: Stores, rollout: Rollout | None, as_of: datetime, plan_date: date) -> Rollout | None:
+    """The rollout, its challenger's scores on disk; None when that failed, which must not cost the plan."""
+    if rollout is None:
+        return None
+    try:
+        score_candidates(rollout.version, as_of, plan_date, trial_users(rollout))
+    except Exception as error:
+        return_challenger(stores, rollout, as_of, f"it could not score: {type(error).__name__}: {error}")
+        return None
+    return rollout
 
 
 def resolved_plan_date(stores: Stores, as_of: datetime, plan_date: date | None) -> date:
@@ -91,22 +117,25 @@ def resolved_plan_date(stores: Stores, as_of: datetime, plan_date: date | None) 
     return plan_date
 
 
-def files_of(stores: Stores, version: str, as_of: datetime, plan_date: date) -> ScoredShards:
-    """Where the version's scores of this day lie, by everything they follow from."""
+def files_of(
+    stores: Stores, version: str, as_of: datetime, plan_date: date, users: UserPart = EVERYONE
+) -> ScoredShards:
+    """Where the version's scores of these users for this day lie, by everything they follow from."""
     settings, manifest = stores.settings, stores.lake.manifest()
     inputs = fingerprint_of(
         features_fingerprint(stores, as_of),
         code_fingerprint(*DECIDING_CODE),
         repr(training_plan(settings)),
+        "" if users.is_everyone else repr(users),
     )
-    users = 0 if manifest is None else manifest.tables["users"].accepted
-    return scored_shards(settings, version, plan_date, as_of, inputs[:8], users)
+    known = 0 if manifest is None else manifest.tables["users"].accepted
+    return scored_shards(settings, version, plan_date, as_of, inputs[:8], known)
 
 
-def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
-    """Nothing; the version's scores of the day lie on disk. Shards that are there already stay."""
+def score_candidates(version: str, as_of: datetime, plan_date: date, part: UserPart = EVERYONE) -> None:
+    """Nothing; the version's scores of the part's day lie on disk. Shards that are there already stay."""
     stores = open_stores()
-    files = files_of(stores, version, as_of, plan_date)
+    files = files_of(stores, version, as_of, plan_date, part)
     with step("score") as current:
         missing = files.missing
         if not missing:
@@ -122,22 +151,23 @@ def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
             version=version,
             as_of=as_of,
             plan_date=plan_date,
+            part=part,
         )
         shards = f" in {len(files.shards)} shards" if len(files.shards) > 1 else ""
         kept = f", {len(files.shards) - len(missing)} kept" if len(missing) < len(files.shards) else ""
         current.say(f"{files.rows:,} candidates for {plan_date}{shards}{kept}")
 
 
-def score_shard(number: int, version: str, as_of: datetime, plan_date: date) -> None:
+def score_shard(number: int, version: str, as_of: datetime, plan_date: date, part: UserPart) -> None:
     """Nothing; the shard's scores lie on disk."""
     stores = open_stores()
-    files = files_of(stores, version, as_of, plan_date)
+    files = files_of(stores, version, as_of, plan_date, part)
     shard = files.shards[number]
     data = training_data(as_of)
     folder = stores.registry.version_dir(version)
     ranker, timing = read_models(folder)
     consenting = data.users[data.users["push_consent"].eq(True)]
-    users = shard.own(consenting)
+    users = part.of(shard.own(consenting))
     if users.empty:
         shard.write(no_scores())
         return
@@ -173,19 +203,37 @@ def score_shard(number: int, version: str, as_of: datetime, plan_date: date) -> 
     )
 
 
-def plan_candidates(version: str, as_of: datetime, plan_date: date) -> tuple[PlannedShards, str] | None:
-    """(the plan on disk, what it follows from); None when the live batch is that plan already."""
+def _inputs(stores: Stores, planners: Sequence[Planner], as_of: datetime, plan_date: date) -> str:
+    """What the planners' one plan follows from."""
+    parts: list[object] = []
+    for one in planners:
+        files = files_of(stores, one.version, as_of, plan_date, one.scores)
+        parts += [one, plan_inputs(stores, one.version, files, plan_date, as_of)]
+    return fingerprint_of(*parts)
+
+
+def plan_candidates(
+    planners: tuple[Planner, ...], as_of: datetime, plan_date: date
+) -> tuple[PlannedShards, str] | None:
+    """(the plan on disk, what it follows from); None when the live batch is that plan already.
+
+    Args:
+        planners: The champion first.
+    """
     stores = open_stores()
+    version = planners[0].version
     files = files_of(stores, version, as_of, plan_date)
-    inputs = plan_inputs(stores, version, files, plan_date, as_of)
+    inputs = _inputs(stores, planners, as_of, plan_date)
     known, batch = files.read_plan(inputs), stores.plans.live_batch(plan_date)
     if known is not None and batch is not None and batch.batch_id == known["batch_id"]:
         return None
     with step("plan") as current:
         # What concerns all shards is known before the first is planned.
-        medians = files.medians()
+        medians = tuple(
+            files_of(stores, one.version, as_of, plan_date, one.scores).medians() for one in planners
+        )
         folder = stores.settings.home / "planned" / version
-        follows = fingerprint_of(files.stem, inputs, medians_fingerprint(medians))
+        follows = fingerprint_of(files.stem, inputs, *map(medians_fingerprint, medians))
         planned = planned_shards(folder, f"{plan_date.isoformat()}-{follows}", len(files.shards))
         missing = planned.missing
         run_shards(
@@ -195,7 +243,7 @@ def plan_candidates(version: str, as_of: datetime, plan_date: date) -> tuple[Pla
             len(files.shards),
             stores.settings.dask_address,
             current.advance,
-            version=version,
+            planners=planners,
             as_of=as_of,
             plan_date=plan_date,
             medians=medians,
@@ -209,18 +257,23 @@ def plan_candidates(version: str, as_of: datetime, plan_date: date) -> tuple[Pla
 
 def plan_shard(
     number: int,
-    version: str,
+    planners: tuple[Planner, ...],
     as_of: datetime,
     plan_date: date,
-    medians: pd.DataFrame,
+    medians: tuple[pd.DataFrame, ...],
     planned: PlannedShards,
 ) -> None:
     """Nothing; the shard's part of the plan lies on disk, in canonical form."""
     stores = open_stores()
-    shard = files_of(stores, version, as_of, plan_date).shards[number].priced(medians)
-    plan = make_plan(stores, version, shard, plan_date, as_of)
+    plans, imputed = [], 0
+    for one, prices in zip(planners, medians, strict=True):
+        scored = files_of(stores, one.version, as_of, plan_date, one.scores).shards[number]
+        shard = part_of(scored, one.plans_for).priced(prices)
+        plans.append(make_plan(stores, one.version, shard, plan_date, as_of))
+        imputed += shard.prices_missing()
+    plan = joined_plans(plans)
     rows = canonical_rows(plan, plan_date, shard.buckets)
-    planned.shards[number].write(rows, plan.summary | {"prices_imputed": shard.prices_missing()})
+    planned.shards[number].write(rows, plan.summary | {"prices_imputed": imputed})
 
 
 @task(
@@ -232,19 +285,23 @@ def plan_shard(
     cache_policy=NO_CACHE,
 )
 def publish_plan(
-    version: str, as_of: datetime, plan_date: date, planned: tuple[PlannedShards, str] | None
+    planners: tuple[Planner, ...],
+    as_of: datetime,
+    plan_date: date,
+    planned: tuple[PlannedShards, str] | None,
 ) -> PublishedBatch:
     """The batch that is live for the day from now on.
 
     Args:
-        planned: From `plan_candidates`.
+        planned: From `plan_candidates` of the same planners.
     """
     stores = open_stores()
+    version = planners[0].version
     files = files_of(stores, version, as_of, plan_date)
     with step("publish") as current:
         if planned is None:
             batch = stores.plans.live_batch(plan_date)
-            known = files.read_plan(plan_inputs(stores, version, files, plan_date, as_of))
+            known = files.read_plan(_inputs(stores, planners, as_of, plan_date))
             assert batch is not None and known is not None
             summary = known["summary"]
         else:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.freshness import view_freshness
 from flows.prefect_server import running_platform
+from flows.quality import KIND as EVENTS
 from flows.wiring import Stores
 from infra.report_store import DATA_DRIFT, DRIFT
 
@@ -36,11 +37,12 @@ def read_state(stores: Stores) -> dict[str, Any]:
             "champion": registry.champion(),
             "challenger": registry.challenger(),
             "versions": len(registry.list_versions()),
+            "rollout": _rollout(stores),
         },
         "gate": gate and {name: gate[name] for name in ("subject", "promote", "reasons", "decided_at")},
         "drift": _verdicts(stores.reports.latest_drift(kind=DRIFT)),
         "data_drift": _verdicts(stores.reports.latest_drift(kind=DATA_DRIFT)),
-        "quality": _verdicts(stores.reports.latest_quality()),
+        "quality": _verdicts(stores.reports.latest_quality(kind=EVENTS)),
         "plans": _rows(stores, _PLANS),
         "stops": [asdict(stop) for stop in stores.stops.active()],
         "alerts": _rows(stores, _ALERTS),
@@ -61,6 +63,7 @@ def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("champion", models["champion"] or "none yet; kairos demo"),
         ("challenger", models["challenger"] or "none"),
+        *([("rollout", _rollout_words(models["rollout"]))] if models["rollout"] else []),
         ("last gate", _gate_words(gate) if gate else "none"),
     ]
     for name in ("drift", "data_drift", "quality"):
@@ -84,6 +87,25 @@ def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
 def _rows(stores: Stores, query: str) -> list[dict[str, Any]]:
     columns, rows = stores.database.read_only(query)
     return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _rollout(stores: Stores) -> dict[str, Any] | None:
+    """The challenger in its stages, if any."""
+    rollout = stores.rollouts.current()
+    if rollout is None:
+        return None
+    return {
+        "version": rollout.version,
+        "stage": rollout.stage,
+        "share": rollout.now.share,
+        "since": rollout.entered_at,
+        "stages": rollout.stages,
+    }
+
+
+def _rollout_words(rollout: dict[str, Any]) -> str:
+    words = f"{rollout['version']} in {rollout['stage']} on {rollout['share']:.0%} of the users"
+    return f"{words} since {rollout['since']:%Y-%m-%d %H:%M} UTC"
 
 
 def _data(stores: Stores) -> dict[str, Any] | None:

@@ -43,6 +43,7 @@ class CycleSummary:
         ranking: Ours, then the baselines.
         evaluated_on: What the metrics are over, in words.
         promote: The gate's answer, with its reasons.
+        became: What became of the challenger: 'is champion', 'is in canary'.
         drift: The drift verdict in words.
         report: The drift report's page; None when drift was not measured.
         batch_id: The live batch; None without a champion.
@@ -58,6 +59,7 @@ class CycleSummary:
     ranking: tuple[RankingRow, ...]
     evaluated_on: str
     promote: bool
+    became: str
     reasons: tuple[str, ...]
     drift: str
     report: Path | None
@@ -104,7 +106,7 @@ def summary_markdown(summary: CycleSummary) -> str:
             "",
             *lines,
             "",
-            f"Gate: **{answer}** to {summary.challenger}",
+            f"Gate: **{answer}** to {summary.challenger}, which {summary.became}",
             *(f"- {reason}" for reason in summary.reasons),
             "",
             _published_words(summary),
@@ -131,9 +133,8 @@ def ranking_table(rows: Sequence[RankingRow]) -> Table:
 def gate_text(summary: CycleSummary) -> Text:
     """The decision and every reason."""
     verdict = ("yes", "bold green") if summary.promote else ("no", "bold red")
-    moved = "is champion" if summary.promote else "stays challenger"
     lines = "".join(f"\n  - {reason}" for reason in summary.reasons)
-    return Text.assemble(verdict, f": {summary.challenger} {moved}{lines}")
+    return Text.assemble(verdict, f": {summary.challenger} {summary.became}{lines}")
 
 
 def next_commands(summary: CycleSummary) -> list[str]:

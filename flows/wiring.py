@@ -18,6 +18,7 @@ from infra.plan_sizes import PlanSizes
 from infra.plan_store import PlanStore
 from infra.push_stops import PushStops
 from infra.report_store import ReportStore
+from infra.rollout_store import RolloutStore
 from infra.settings import Settings, load_settings
 
 
@@ -34,6 +35,7 @@ class Stores:
     lake: EventLake
     features: KairosFeatureStore
     registry: ModelRegistry
+    rollouts: RolloutStore
     plans: PlanStore
     sizes: PlanSizes
     stops: PushStops
@@ -65,6 +67,7 @@ def _opened(settings: Settings) -> Stores:
             duckdb_memory_gb=settings.duckdb_memory_gb,
         ),
         registry=ModelRegistry(database, settings.models_dir),
+        rollouts=RolloutStore(database),
         plans=PlanStore(database, kept_batches=settings.kept_batches),
         sizes=PlanSizes(database),
         stops=PushStops(database),

@@ -128,12 +128,8 @@ class ModelRegistry:
         Raises:
             RefusedError: There was none.
         """
-        events = self.promotions("champion")
-        if not events or events[0].from_version is None:
-            raise RefusedError(
-                "no earlier champion to go back to; promote a version with kairos model promote."
-            )
-        return events[0].from_version
+        with self._database.transaction() as connection:
+            return previous_champion(connection)
 
     def promotions(self, alias: Alias | None = None) -> list[PromotionEvent]:
         """Every move, newest first."""
@@ -160,6 +156,14 @@ class ModelRegistry:
     def _alias(self, alias: Alias) -> str | None:
         with self._database.transaction() as connection:
             return _aliases(connection).get(alias)
+
+
+def previous_champion(connection: Connection) -> str:
+    """As `ModelRegistry.previous_champion`, within a transaction that does more."""
+    events = _events(connection, "champion")
+    if not events or events[0].from_version is None:
+        raise RefusedError("no earlier champion to go back to; promote a version with kairos model promote.")
+    return events[0].from_version
 
 
 def sole_mover(connection: Connection) -> None:

@@ -59,6 +59,7 @@ _PUSHES = (
     _Column("expected_value", pa.float64()),
     _Column("propensity", pa.float64()),
     _Column("reasons", _JSON),
+    _Column("model_version"),
     _Column("policy_version"),
     _Column("experiment", null=True),
     _Column("arm", null=True),
@@ -136,7 +137,7 @@ class PlanRows:
     """Canonical rows of a plan or of a range of its buckets, in memory.
 
     Attributes:
-        tables: Rows of push_plan, push_plan_item and suppression; batch_id and model_version are no content.
+        tables: Rows of push_plan, push_plan_item and suppression; batch_id is no content.
         digest: Of these rows.
     """
 

@@ -7,7 +7,7 @@ all of them or none. Nothing here ever takes a lock that a reader of the plan wo
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -52,7 +52,6 @@ def load_partitions(
     content: PlanContent,
     batch_id: str,
     plan_date: date,
-    model_version: str,
 ) -> None:
     """Nothing; the rows of `content` are in the plan's tables afterwards, all or none.
 
@@ -66,11 +65,7 @@ def load_partitions(
     Raises:
         KairosError: Rows that break a rule of their table, such as two pushes of a user in one slot.
     """
-    constants = {"push_plan": {"model_version": model_version}}
-    loads = [
-        _Load(parent, batch_id, plan_date, {"batch_id": batch_id} | constants.get(parent, {}), content)
-        for parent in PARENTS
-    ]
+    loads = [_Load(parent, batch_id, plan_date, content) for parent in PARENTS]
     try:
         with session.transaction():
             session.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_SHAPE_LOCK])
@@ -109,7 +104,6 @@ class _Load:
     parent: str
     batch_id: str
     plan_date: date
-    constants: Mapping[str, str]
     content: PlanContent
 
     @property
@@ -125,8 +119,7 @@ class _Load:
         )
         changes = [
             # What is the same in every row is not sent: it comes from the partition's own defaults.
-            sql.SQL("ALTER {} SET DEFAULT {}").format(sql.Identifier(column), value)
-            for column, value in self.constants.items()
+            sql.SQL("ALTER batch_id SET DEFAULT {}").format(self.batch_id)
         ]
         # Nobody searches by JSON, and sampling it is most of ANALYZE's work.
         changes += [

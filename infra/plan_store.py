@@ -37,7 +37,7 @@ from infra.tables import (
     suppression,
 )
 
-_PLANNER_LOCK = 0x706C616E  # "plan": first half of the advisory lock, the date is the second
+PLANNER_LOCK = 0x706C616E  # "plan": first half of the advisory lock, the date is the second
 _LOCK_WAIT_SECONDS = 2.0  # a killed planner's session needs a moment to notice
 
 
@@ -86,10 +86,10 @@ class PlanStore:
 
         Args:
             plan: pushes (one row a user and slot), items (one a push and rank), suppressions; columns as in
-                `infra.tables`, without batch_id and model_version.
+                `infra.tables`, without batch_id.
             plan_date: Every push's plan_date.
             as_of: Knowledge cut-off, with its time zone.
-            model_version: What scored it.
+            model_version: The champion; pushes of its challenger name that themselves.
             policy_version: What decided it.
 
         Raises:
@@ -123,7 +123,7 @@ class PlanStore:
             if changed:
                 self._stage(session, content, batch_id, plan_date, as_of, model_version, policy_version)
                 await_readers(session, self._reader_wait_seconds)
-                _switch(session, plan_date, batch_id, "superseded")
+                switch_batch(session, plan_date, batch_id, "superseded")
             self._clean(session, plan_date)
             return _published(_live_batch(session, plan_date), changed)
 
@@ -144,7 +144,7 @@ class PlanStore:
                 raise RefusedError(
                     f"the plan for {plan_date} has no earlier batch to go back to; publish another plan."
                 )
-            _switch(session, plan_date, row[0], "rolled_back")
+            switch_batch(session, plan_date, row[0], "rolled_back")
             return _published(_live_batch(session, plan_date), True)
 
     def live_batch(self, plan_date: date) -> PublishedBatch | None:
@@ -236,7 +236,7 @@ class PlanStore:
         """A session that alone may change the plan of `plan_date`; ending it, even by a crash, frees it."""
         with self._database.session() as session:
             give_up = time.monotonic() + _LOCK_WAIT_SECONDS
-            lock = [_PLANNER_LOCK, plan_date.toordinal()]
+            lock = [PLANNER_LOCK, plan_date.toordinal()]
             while not _value(session.execute("SELECT pg_try_advisory_lock(%s::int, %s::int)", lock)):
                 if time.monotonic() > give_up:
                     raise KairosError(
@@ -278,7 +278,7 @@ class PlanStore:
                 *(push, digest.users, item, stopped, digest.checksum),
             ],
         )
-        load_partitions(self._database, session, content, batch_id, plan_date, model_version)
+        load_partitions(self._database, session, content, batch_id, plan_date)
 
     def _clean(self, session: psycopg.Connection, plan_date: date) -> None:
         """Nothing; removes the rows of batches that never went live, and of those beyond the kept ones.
@@ -311,7 +311,7 @@ def _batch_id(plan_date: date, as_of: datetime, model: str, policy: str, checksu
     return f"{plan_date:%Y%m%d}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def _switch(session: psycopg.Connection, plan_date: date, batch_id: str, replaced: str) -> None:
+def switch_batch(session: psycopg.Connection, plan_date: date, batch_id: str, replaced: str) -> None:
     """Nothing; `batch_id` is live and what was live before is `replaced`, in one transaction."""
     with session.transaction():
         session.execute(

@@ -53,5 +53,5 @@ def parse_stages(text: str) -> tuple[PromotionStage, ...]:
     if order != sorted(set(order)):
         raise ValueError(f"is {text!r}, must be shadow before canary, each once, like {_EXAMPLE}")
     if any(one.name == "canary" and one.share == 1.0 for one in stages):
-        raise ValueError(f"is {text!r}, a canary of everybody has nobody to be compared with; like {_EXAMPLE}")
+        raise ValueError(f"is {text!r}, a canary of all has nobody to be compared with; like {_EXAMPLE}")
     return tuple(stages)

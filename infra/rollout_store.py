@@ -26,7 +26,8 @@ class Rollout:
         champion: Whom it is compared with.
         stages: The setting as it was when it began; a rollout keeps to it.
         stage: Where it is, or was when it ended.
-        started_at, entered_at: When it began, and came to this stage; in the data's time, as `ended_at`.
+        started_at, entered_at: When it began, and came to this stage; in the data's time.
+        ended_at: The same, or by the clock where a person ended it.
         outcome: None while it is under way.
         why: It is where it is.
     """

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from infra.database import Database
 
 _PUSHES = """
-SELECT p.push_id, p.user_id, p.slot, p.p_engage, p.send_at, d.finished_at AS dispatched_at
+SELECT p.push_id, p.user_id, p.slot, p.p_engage, p.model_version, p.send_at, d.finished_at AS dispatched_at
 FROM kairos.push_plan_published p
 LEFT JOIN kairos.push_dispatch d ON d.push_id = p.push_id AND d.state = 'sent'
 WHERE p.send_at >= :since AND p.send_at < :until AND NOT p.holdout
@@ -33,7 +33,8 @@ class SentPushes:
         """(pushes, their items) whose time lay within; `dispatched_at` is null where we did not send it.
 
         Returns:
-            (push_id, user_id, slot, p_engage, send_at, dispatched_at) and (push_id, rank, item_id).
+            (push_id, user_id, slot, p_engage, model_version, send_at, dispatched_at) and
+            (push_id, rank, item_id).
         """
         bounds = {"since": since, "until": until}
         with self._database.transaction() as connection:

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from features.errors import UsageError
 from infra.alert_routes import parse_routes
+from infra.promotion_stages import parse_stages
 
 ENV_PREFIX = "KAIROS_"
 TOML_FILE = Path("kairos.toml")
@@ -151,6 +152,11 @@ def _known_routes(routes: SecretStr | None) -> SecretStr | None:
     return routes
 
 
+def _known_stages(text: str) -> str:
+    parse_stages(text)
+    return text
+
+
 def _rising_relevance(text: str) -> str:
     relevance_weights(text)
     return text
@@ -267,6 +273,11 @@ class Settings(BaseSettings):
         None,
         description="Who is told of alerts: SEVERITIES[@OWNERS]=ADDRESS ..., pagerduty://KEY, file:PATH or "
         "any Apprise address.",
+    )
+    promotion_stages: Annotated[str, AfterValidator(_known_stages)] = Field(
+        "",
+        description="What a challenger goes through after the gate, such as shadow=1d,canary=3d@0.1 (days or "
+        "hours, share of users); empty: it plans for all at once.",
     )
     users_per_shard: int = Field(
         5_000, ge=1, description="Users scored and planned at a time; bounds memory, changes no plan."

@@ -90,6 +90,7 @@ class GateEvidence:
         drift_columns: Those that failed, with their numbers: 'item_price wasserstein 0.61 > 0.50'.
         data_drift: Verdict on the newest day's events beside their season; None when not measured. A failure
             demands a win over the champion, where otherwise as good is good enough.
+        experiments: Running experiments that have the champion in an arm; replacing it would spoil them.
         age_hours: Age of each piece of evidence when the gate is asked, by name.
     """
 
@@ -107,6 +108,7 @@ class GateEvidence:
     drift: str | None = None
     drift_columns: tuple[str, ...] = ()
     data_drift: str | None = None
+    experiments: tuple[str, ...] = ()
     age_hours: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -138,6 +140,7 @@ def decide_gate(evidence: GateEvidence, params: GateParams | None = None) -> Gat
         *_thin(evidence, params),
         *_stale(evidence, params),
         *_unhealthy(evidence),
+        *_in_use(evidence),
         *_behind_baselines(evidence),
         *_behind_champion(evidence, params),
         *_behind_in_slices(evidence, params),
@@ -206,6 +209,13 @@ def _unhealthy(evidence: GateEvidence) -> list[str]:
         columns = "; ".join(evidence.drift_columns) or "see the drift report"
         found.append(f"drift failed on {len(evidence.drift_columns)} columns: {columns}")
     return found
+
+
+def _in_use(evidence: GateEvidence) -> list[str]:
+    if evidence.champion_version is None or not evidence.experiments:
+        return []
+    names = ", ".join(evidence.experiments)
+    return [f"the champion is an arm of the running experiment {names}; stop that first"]
 
 
 def _behind_baselines(evidence: GateEvidence) -> list[str]:

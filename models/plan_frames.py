@@ -16,7 +16,8 @@ from models.policy.rule import SUPPRESSION_COLUMNS
 
 PUSH_COLUMNS = (
     *("push_id", "plan_date", "user_id", "slot", "send_at", "expires_at", "timezone", "scene", "channel"),
-    *("item_id", "p_engage", "expected_value", "propensity", "reasons", "policy_version"),
+    *("item_id", "p_engage", "expected_value", "propensity", "reasons"),
+    *("model_version", "policy_version"),
     *("experiment", "arm", "holdout"),
 )
 ITEM_COLUMNS = ("push_id", "rank", "item_id", "score", "reasons")
@@ -90,6 +91,7 @@ def plan_frames(
             "expected_value": chosen["expected_value"],
             "propensity": chosen["propensity"],
             "reasons": lead["reasons"].to_numpy(),
+            "model_version": model_version,
             "policy_version": policy_version,
             "experiment": None,
             "arm": None,
@@ -126,6 +128,20 @@ def with_reasons(plan: Plan, reasons: pd.DataFrame, max_reasons: int = 3) -> Pla
             gathered.setdefault(push, {}).setdefault(reason["code"], reason)
     of_push = _column(list(gathered.get(push, {}).values())[:max_reasons] for push in plan.pushes["push_id"])
     return replace(plan, pushes=plan.pushes.assign(reasons=of_push), items=items)
+
+
+def joined_plans(plans: Sequence[Plan]) -> Plan:
+    """One plan of plans of different users, counts added up; each push names the model it came from."""
+    if len(plans) == 1:
+        return plans[0]
+    names = dict.fromkeys(name for plan in plans for name in plan.summary)
+    return Plan(
+        pd.concat([plan.pushes for plan in plans], ignore_index=True),
+        pd.concat([plan.items for plan in plans], ignore_index=True),
+        pd.concat([plan.suppressions for plan in plans], ignore_index=True),
+        {name: sum(plan.summary.get(name, 0) for plan in plans) for name in names},
+        plans[0].model_version,
+    )
 
 
 def _column(values: Iterable[object]) -> NDArray[np.object_]:

@@ -66,21 +66,15 @@ class StageDecision:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def decide_stage(
-    evidence: StageEvidence, is_last: bool, params: StageParams | None = None
-) -> StageDecision:
+def decide_stage(evidence: StageEvidence, params: StageParams | None = None) -> StageDecision:
     """Back as soon as something broke; on when its time is over and nothing is missing; else it stays.
-
-    Args:
-        evidence: Of the stage it is in.
-        is_last: Whether the next step is the champion's place.
 
     Examples:
         >>> seen = StageEvidence("m2", "canary", 80, 72, guardrails="ok", users=900, quality="ok")
-        >>> decide_stage(seen, is_last=True).move
+        >>> decide_stage(seen).move
         'advance'
         >>> broken = StageEvidence("m2", "canary", 5, 72, guardrails="fail", guardrail_words="opt-outs 4.1x")
-        >>> decide_stage(broken, is_last=True).move
+        >>> decide_stage(broken).move
         'return'
     """
     params = params or StageParams()
@@ -90,7 +84,7 @@ def decide_stage(
     if evidence.hours_in < evidence.hours_planned:
         left = evidence.hours_planned - evidence.hours_in
         return StageDecision("stay", (f"{evidence.stage} for another {left:.0f} hours",), facts)
-    if missing := (*_unproven(evidence, params), *_not_now(evidence, is_last)):
+    if missing := (*_unproven(evidence, params), *_not_now(evidence)):
         return StageDecision("stay", missing, facts)
     told = evidence.shadow_words if evidence.stage == "shadow" else evidence.guardrail_words
     return StageDecision("advance", (f"{evidence.stage} passed: {told}",), facts)
@@ -122,14 +116,13 @@ def _unproven(evidence: StageEvidence, params: StageParams) -> tuple[str, ...]:
     return ()
 
 
-def _not_now(evidence: StageEvidence, is_last: bool) -> tuple[str, ...]:
+def _not_now(evidence: StageEvidence) -> tuple[str, ...]:
     found = []
     if evidence.quality is None:
         found.append("no data-quality verdict; run kairos monitor")
     elif evidence.quality == "fail":
         found.append("data quality failed; repair the source")
-    if is_last and evidence.experiments:
-        found.append(
-            f"the champion is an arm of the running experiment {', '.join(evidence.experiments)}; stop it first"
-        )
+    if evidence.experiments:
+        names = ", ".join(evidence.experiments)
+        found.append(f"the champion is an arm of the running experiment {names}; stop that first")
     return tuple(found)

@@ -38,6 +38,7 @@ ALERT_KINDS: tuple[AlertKind, ...] = (
     AlertKind("stale_features", "error", "data", "Features are too old to score with"),
     AlertKind("drift", "error", "models", "What the model scores has drifted"),
     AlertKind("gate_refused", "warning", "models", "The gate refused a challenger"),
+    AlertKind("rollout_returned", "error", "models", "A challenger was taken back"),
     AlertKind("model_health", "error", "models", "Pushes do not do what the model promised"),
     AlertKind("compiled_mismatch", "error", "models", "Compiled scores differ from LightGBM's"),
     AlertKind("plan_size", "critical", "crm", "A plan is much larger than usual"),

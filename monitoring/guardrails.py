@@ -77,7 +77,7 @@ def guardrails(
     """Every guardrail, the worst first; empty while one of the groups has had no push.
 
     Args:
-        pushes: (push_id, user_id, sent_at, model_version), one row a push that was sent since the canary began.
+        pushes: (push_id, user_id, sent_at, model_version), pushes sent since the canary began.
         events: (user_id, event_type, event_ts, push_id); those at or after `as_of` are ignored.
         canary: The version on trial; all others are the rest.
         as_of: Knowledge cut-off.
@@ -112,7 +112,7 @@ def _harm(
     told = events.loc[events["event_type"] == kind, ["user_id", "event_ts"]]
     since = told["user_id"].map(first["sent_at"])
     who = told.loc[since.notna() & (told["event_ts"] >= since), "user_id"].unique()
-    return _guardrail(kind, first["ours"], first.index.isin(who), limit, alpha, is_harm=True)
+    return _guardrail(kind, first["ours"], first.index.to_series().isin(who), limit, alpha, is_harm=True)
 
 
 def _answers(
@@ -136,7 +136,7 @@ def _answers(
 def _guardrail(
     name: str, ours: pd.Series, did: pd.Series, limit: float, alpha: float, is_harm: bool
 ) -> Guardrail:
-    mine, done = ours.to_numpy(dtype=bool), pd.Series(did).to_numpy(dtype=bool)
+    mine, done = ours.to_numpy(dtype=bool), did.to_numpy(dtype=bool)
     counts = (int(done[mine].sum()), int(mine.sum()), int(done[~mine].sum()), int((~mine).sum()))
     ratio = rate_ratio(*counts, alpha=alpha)
     surely = ratio.low > limit if is_harm else ratio.high < limit

@@ -97,10 +97,9 @@ def compare_shadow(
     params = params or ShadowParams()
     ours, theirs = _top(challenger, params.top), _top(champion, params.top)
     both = ours.merge(theirs, on=[*_OCCASION, "item_id"], suffixes=("", "_theirs"))
-    shorter = np.minimum(
-        ours.groupby(_OCCASION, observed=True).size(), theirs.groupby(_OCCASION, observed=True).size()
-    ).dropna()
-    overlap = both.groupby(_OCCASION, observed=True).size().reindex(shorter.index, fill_value=0) / shorter
+    sizes = [rows.groupby(_OCCASION).size() for rows in (ours, theirs)]
+    shorter = pd.concat(sizes, axis=1, join="inner").min(axis=1)
+    overlap = both.groupby(_OCCASION).size().reindex(shorter.index, fill_value=0) / shorter
     pushed, pushed_before = set(challenger_pushes["user_id"]), set(champion_pushes["user_id"])
     occasions = challenger_pushes.merge(champion_pushes, on=_OCCASION, suffixes=("", "_theirs"))
     measured = (

@@ -15,18 +15,26 @@ def list_versions(as_json: Annotated[bool, typer.Option("--json")] = False) -> N
     from flows.commands.output import console, print_json, table
     from flows.wiring import open_stores
 
-    versions = open_stores().registry.list_versions()
+    stores = open_stores()
+    versions, rollout = stores.registry.list_versions(), stores.rollouts.current()
+    stage = {} if rollout is None else {rollout.version: rollout.stage}
     if as_json:
-        print_json([vars(version) for version in versions])
+        print_json([vars(version) | {"stage": stage.get(version.version)} for version in versions])
         return
     if not versions:
         console().print("no model yet; run kairos demo.")
         return
     rows = [
-        (version.version, ", ".join(version.aliases), version.status, f"{version.created_at:%Y-%m-%d %H:%M}")
+        (
+            version.version,
+            ", ".join(version.aliases),
+            stage.get(version.version, ""),
+            version.status,
+            f"{version.created_at:%Y-%m-%d %H:%M}",
+        )
         for version in versions
     ]
-    console().print(table(None, ("version", "alias", "status", "registered (UTC)"), rows))
+    console().print(table(None, ("version", "alias", "stage", "status", "registered (UTC)"), rows))
 
 
 @app.command()
@@ -52,12 +60,32 @@ def promote(
 
 @app.command()
 def rollback(why: Annotated[str, typer.Option("--why", help="Kept in the record.")] = "rolled back") -> None:
-    """Give the champion's place back to the version that had it before."""
+    """Give the champion's place, and the plans not sent yet, back to the version that had it before."""
+    from flows.commands.output import console, who_am_i
+    from flows.plans import first_open_date
+    from flows.wiring import open_stores
+    from infra.model_rollback import roll_back_model
+
+    stores = open_stores()
+    done = roll_back_model(stores.database, first_open_date(stores), who_am_i(), why)
+    console().print(f"champion: {done.event.to_version} (before: {done.event.from_version})")
+    for plan_date, batch_id in done.plans:
+        again = f"batch {batch_id} is live again" if batch_id else "no plan of it; kairos score makes one"
+        console().print(f"plan {plan_date}: {again}")
+
+
+@app.command()
+def withdraw(why: Annotated[str, typer.Option("--why", help="Kept in the record.")]) -> None:
+    """End the stages of the challenger that is in shadow or canary; kairos score plans without it."""
+    from datetime import UTC, datetime
+
+    from features.errors import RefusedError
     from flows.commands.output import console, who_am_i
     from flows.wiring import open_stores
 
-    registry = open_stores().registry
-    event = registry.move_alias("champion", registry.previous_champion(), who_am_i(), why)
-    console().print(
-        f"champion: {event.to_version} (before: {event.from_version}); kairos score publishes its plan."
-    )
+    rollouts = open_stores().rollouts
+    rollout = rollouts.current()
+    if rollout is None:
+        raise RefusedError("no challenger is in shadow or canary; kairos model list shows the versions.")
+    rollouts.end(rollout, "withdrawn", datetime.now(UTC), who_am_i(), why)
+    console().print(f"{rollout.version} left {rollout.stage}; {rollout.champion} plans for everybody")

@@ -46,6 +46,7 @@ def small_plan(users: int = 20, score: float = 0.5, suppressions: int = 30) -> P
             "expected_value": score,
             "propensity": 1.0,
             "reasons": [[{"code": "repurchase", "words": 'bought "often",\nand lately'}] for _ in ids],
+            "model_version": "model-1",
             "policy_version": "policy-1",
             "experiment": None,
             "arm": None,
