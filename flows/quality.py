@@ -13,6 +13,7 @@ from flows.alerts import raise_alert, recovered
 from flows.fingerprints import code_fingerprint
 from flows.progress import step
 from flows.wiring import Stores, open_stores
+from infra.overrides import Override, record_override
 from monitoring import quality
 from monitoring.alert_words import AlertFacts
 
@@ -53,20 +54,29 @@ def quality_verdict(stores: Stores, as_of: datetime) -> str | None:
     return str(rows[0]["verdict"]) if rows else None
 
 
-def require_quality(stores: Stores, as_of: datetime) -> None:
-    """Nothing; the data known at `as_of` is fit to plan with.
+def require_quality(stores: Stores, as_of: datetime, despite: tuple[str, str] | None = None) -> None:
+    """Nothing; the data known at `as_of` is fit to plan with, or somebody has it planned all the same.
+
+    Args:
+        despite: Who says so, and why; kept in the record where it was needed.
 
     Raises:
         RefusedError: It is not; with the checks that failed and the fix.
     """
     if measure_quality(as_of) != "fail":
         return
-    rows = stores.reports.latest_quality(subject=quality_subject(stores, as_of), kind=KIND)
+    subject = quality_subject(stores, as_of)
+    rows = stores.reports.latest_quality(subject=subject, kind=KIND)
     failed = "; ".join(_words(row) for row in rows if row["verdict"] == "fail")
-    raise RefusedError(
-        f"data quality failed, so nothing is planned: {failed}. Repair the source and run kairos cycle; "
-        "infra/runbooks/data_quality.md says how."
-    )
+    if despite is None:
+        raise RefusedError(
+            f"data quality failed, so nothing is planned: {failed}. Repair the source and run kairos cycle; "
+            "infra/runbooks/data_quality.md says how."
+        )
+    who, why = despite
+    with step("override") as current, stores.database.transaction() as connection:
+        record_override(connection, Override("quality", subject, failed, who, why))
+        current.say(f"planned although data quality failed, says {who}: {why}")
 
 
 def _alert(stores: Stores, rows: list[dict[str, object]]) -> None:

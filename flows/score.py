@@ -49,12 +49,17 @@ _HORIZON_DAYS = 14
 
 
 @flow(name="score", flow_run_name=run_name, timeout_seconds=2 * 3600, persist_result=False)
-def score(as_of: datetime | None = None, plan_date: date | None = None) -> PublishedBatch:
+def score(
+    as_of: datetime | None = None,
+    plan_date: date | None = None,
+    despite_quality: tuple[str, str] | None = None,
+) -> PublishedBatch:
     """Score every consenting user with the champion, plan under policy and publish.
 
     Args:
         as_of: Knowledge cut-off.
         plan_date: The local day to plan; the one that begins at or contains `as_of` by default.
+        despite_quality: Who has it planned even if the data is not fit to plan with, and why.
 
     Raises:
         RefusedError: No model has passed the gate yet, the champion has learnt from other features, the data
@@ -69,7 +74,7 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
         raise RefusedError("no model has passed the gate, so nothing may be planned; run kairos cycle.")
     with sole_writer(stores.settings):
         ensure_features(stores, as_of)
-        require_quality(stores, as_of)
+        require_quality(stores, as_of, despite_quality)
         require_fresh(stores, as_of)
         rollout = review_rollout(as_of)
         champion = stores.registry.champion()

@@ -9,6 +9,7 @@ from flows.freshness import view_freshness
 from flows.prefect_server import running_platform
 from flows.quality import KIND as EVENTS
 from flows.wiring import Stores
+from infra.overrides import newest_overrides
 from infra.report_store import DATA_DRIFT, DRIFT
 
 _PLANS = (
@@ -45,6 +46,7 @@ def read_state(stores: Stores) -> dict[str, Any]:
         "quality": _verdicts(stores.reports.latest_quality(kind=EVENTS)),
         "plans": _rows(stores, _PLANS),
         "stops": [asdict(stop) for stop in stores.stops.active()],
+        "overrides": [asdict(one) | {"at": at} for one, at in newest_overrides(stores.database)],
         "alerts": _rows(stores, _ALERTS),
     }
 
@@ -77,6 +79,9 @@ def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
         what = f"{stop['scope']} {stop['target']}".strip()
         since = f"{stop['since']:%Y-%m-%d %H:%M} UTC"
         rows.append(("pushes stopped", f"{what}, by {stop['who']} since {since}: {stop['why']}"))
+    for one in state["overrides"]:
+        words = f"{one['subject']} by {one['who']} {one['at']:%Y-%m-%d %H:%M} UTC: {one['why']}"
+        rows.append((f"override {one['gate']}", words))
     for flow in state["flows"]:
         rows.append((f"flow {flow['flow']}", f"processed up to {flow['value']:%Y-%m-%d %H:%M} UTC"))
     for alert in state["alerts"]:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from features.errors import RefusedError, UsageError
 from infra.database import Database
+from infra.overrides import Override, record_override
 from infra.tables import gate_decision, model_alias, model_version, promotion_event
 
 Alias = Literal["champion", "challenger"]
@@ -121,6 +122,16 @@ class ModelRegistry:
         """
         with self._database.transaction() as connection:
             return move_alias(connection, alias, version, who, why)
+
+    def promote_despite(self, override: Override) -> PromotionEvent:
+        """The recorded move of a version to the champion's place, and the override that asked for it.
+
+        Raises:
+            UsageError: No such version, or an override without a name or a reason.
+        """
+        with self._database.transaction() as connection:
+            record_override(connection, override)
+            return move_alias(connection, "champion", override.subject, override.who, override.why)
 
     def previous_champion(self) -> str:
         """The version that was champion before the present one, for rollback.

@@ -304,6 +304,19 @@ gate_decision = Table(
 )
 Index("gate_decision_subject", gate_decision.c.subject, gate_decision.c.decided_at)
 
+gate_override = Table(
+    "gate_override",
+    metadata,
+    Column("override", BigInteger, Identity(always=True), primary_key=True),
+    _text("gate"),
+    _text("subject"),
+    _text("said"),
+    _text("who"),
+    _text("why"),
+    _time("at", now=True),
+    _one_of("gate", "model", "quality"),
+)
+
 model_rollout = Table(
     "model_rollout",
     metadata,

@@ -99,8 +99,6 @@ def model_health(
     if mature.empty:
         return []
     known = events[events["event_ts"] < as_of]
-    mature = mature.assign(sent_at=mature["sent_at"].dt.as_unit("us"))  # pandas joins only like with like
-    known = known.assign(event_ts=known["event_ts"].dt.as_unit("us"))
     engaged = answered(mature, known, params.engage_hours)
     bought = _bought(mature, items, known, params.buy_hours)
     told = mature.assign(
@@ -130,7 +128,11 @@ def answered(pushes: pd.DataFrame, events: pd.DataFrame, hours: float) -> np.nda
     """Whether each push was answered: opened, or followed by anything its user did."""
     opened = set(events.loc[events["event_type"] == "push_opened", "push_id"].dropna())
     answers = events.loc[events["event_type"].isin(_ANSWERS), ["user_id", "event_ts"]]
+    answers = answers.assign(
+        event_ts=answers["event_ts"].dt.as_unit("us")
+    )  # pandas joins only like with like
     left = pushes[["push_id", "user_id", "sent_at"]].sort_values("sent_at", ignore_index=True)
+    left["sent_at"] = left["sent_at"].dt.as_unit("us")
     met = pd.merge_asof(
         left,
         answers.sort_values("event_ts").rename(columns={"event_ts": "answered_at"}),

@@ -53,9 +53,23 @@ def train(as_of: AsOf = None) -> None:
     _run("flows.train.train", as_of)
 
 
-def score(as_of: AsOf = None, plan_date: PlanDate = None) -> None:
+def score(
+    as_of: AsOf = None,
+    plan_date: PlanDate = None,
+    despite_quality: Annotated[
+        str | None,
+        typer.Option("--despite-quality", metavar="WHY", help="Plan although data quality failed; recorded."),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so. Default: you.")] = "",
+) -> None:
     """Score every candidate for one day and publish the champion's plan."""
-    _run("flows.score.score", as_of, plan_date)
+    from flows.commands.output import who_am_i
+    from infra.overrides import Override
+
+    despite = None if despite_quality is None else (by or who_am_i(), despite_quality)
+    if despite is not None:
+        Override("quality", "", "", *despite).require_words()
+    _run("flows.score.score", as_of, plan_date, despite_quality=despite)
 
 
 def monitor(as_of: AsOf = None, plan_date: PlanDate = None) -> None:
@@ -82,6 +96,7 @@ def _run(
     as_of: str | None,
     plan_date: str | None = None,
     days: Mapping[str, str | None] | None = None,
+    **others: Any,
 ) -> Any:
     """The flow's result, with what was typed read before anything starts."""
     from flows.commands.output import progress_console
@@ -91,7 +106,7 @@ def _run(
     from infra.settings import load_settings
 
     settings = load_settings()
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
     if as_of is not None:
         parameters["as_of"] = parse_as_of(as_of, shop_timezone(settings))
     if plan_date is not None:

@@ -40,21 +40,28 @@ def list_versions(as_json: Annotated[bool, typer.Option("--json")] = False) -> N
 @app.command()
 def promote(
     version: Annotated[str, typer.Argument(help="As kairos model list shows it.")],
-    why: Annotated[str, typer.Option("--why", help="Kept in the record.")] = "by hand",
-    force: Annotated[bool, typer.Option("--force", help="Although the gate said no, or nothing.")] = False,
+    why: Annotated[str, typer.Option("--why", help="Kept in the record.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Although the gate said no, or nothing; needs --why.")
+    ] = False,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so. Default: you.")] = "",
 ) -> None:
     """Make a version champion; refused (exit 3) unless the gate said yes to it."""
     from features.errors import RefusedError
     from flows.commands.output import console, who_am_i
     from flows.wiring import open_stores
+    from infra.overrides import Override
 
-    registry = open_stores().registry
+    registry, who = open_stores().registry, by or who_am_i()
     registry.read(version)
     gate = registry.latest_gate(version)
-    if not force and (gate is None or not gate["promote"]):
+    if gate is not None and gate["promote"]:
+        event = registry.move_alias("champion", version, who, why or "by hand")
+    else:
         said = "never looked at it" if gate is None else f"said no: {'; '.join(gate['reasons'])}"
-        raise RefusedError(f"the gate {said}; add --force to promote {version} all the same.")
-    event = registry.move_alias("champion", version, who_am_i(), why)
+        if not force:
+            raise RefusedError(f"the gate {said}; add --force to promote {version} all the same.")
+        event = registry.promote_despite(Override("model", version, f"the gate {said}", who, why))
     console().print(f"champion: {event.to_version} (before: {event.from_version or 'none'})")
 
 

@@ -218,3 +218,6 @@ def test_promoting_what_the_gate_refused_needs_force(first_cycle, capsys: pytest
     assert cli.run(["model", "promote", "refused-1"]) == 3
     assert "the gate said no: worse than before; add --force" in _error(capsys)
     assert registry.champion() == first_cycle.champion
+    assert cli.run(["model", "promote", "refused-1", "--force"]) == 2
+    assert "says nothing; give a name and a reason" in _error(capsys)
+    assert registry.champion() == first_cycle.champion

@@ -84,6 +84,25 @@ def test_bad_data_is_not_planned_from(first_cycle) -> None:
     assert "data_quality" not in {one.row["kind"] for one in stores.alerts.read()}
 
 
+def test_bad_data_is_planned_from_when_somebody_answers_for_it(
+    first_cycle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.quality import require_quality
+    from flows.wiring import open_stores
+    from infra.overrides import newest_overrides
+
+    stores, moment = open_stores(), datetime(AS_OF.year, AS_OF.month, AS_OF.day, tzinfo=UTC)
+    require_quality(stores, moment, ("ada", "not needed"))
+    assert [one.why for one, _ in newest_overrides(stores.database)] == []
+    require_quality(stores, moment + timedelta(days=30), ("ada", "the shop was closed"))
+    override, _ = newest_overrides(stores.database)[0]
+    assert (override.gate, override.who, override.why) == ("quality", "ada", "the shop was closed")
+    assert "last event 721.0 h before as_of" in override.said
+    assert cli.run(["status"]) == 0
+    assert "the shop was closed" in capsys.readouterr().out
+    assert cli.run(["score", "--despite-quality", " "]) == 2
+
+
 def test_what_the_newest_data_says_reaches_the_gateway(
     database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

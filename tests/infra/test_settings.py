@@ -145,3 +145,25 @@ def test_rules_by_place_are_read(monkeypatch: pytest.MonkeyPatch):
 def test_a_foreign_variable_is_no_typo(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KAIROS_CI_RUNNER", "7")
     assert load_settings().source == "complete-journey"
+
+
+@pytest.mark.parametrize(
+    ("stages", "problem"),
+    [
+        ("shadow=1", "has 'shadow=1', must be like shadow=1d,canary=3d@0.1"),
+        ("canary=3d@0", "has 'canary=3d@0', must be like"),
+        ("canary=3d@0.0", "must last and have users"),
+        ("shadow=0d", "must last and have users"),
+        ("canary=1d,shadow=1d", "must be shadow before canary"),
+        ("shadow=1d,shadow=2d", "must be shadow before canary, each once"),
+        ("canary=3d@1.0", "a canary of all has nobody to be compared with"),
+        ("blue=1d", "has 'blue=1d'"),
+    ],
+)
+def test_stages_that_make_no_sense_are_one_line(
+    stages: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAIROS_PROMOTION_STAGES", stages)
+    with pytest.raises(UsageError, match="KAIROS_PROMOTION_STAGES: ") as raised:
+        load_settings()
+    assert problem in str(raised.value)

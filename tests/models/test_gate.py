@@ -165,6 +165,38 @@ TABLE = [
     ),
     ("the data moved a little", replace(SECOND, data_drift="warn"), True, "data drift warn"),
     (
+        "a running experiment has the champion in an arm",
+        replace(SECOND, experiments=("warm-up",)),
+        False,
+        "the champion is an arm of the running experiment warm-up; stop that first",
+    ),
+    ("no experiment runs", replace(SECOND, experiments=()), True, ">= champion 0.269"),
+    (
+        "an experiment without a champion",
+        replace(FIRST, experiments=("warm-up",)),
+        True,
+        "no champion yet",
+    ),
+    ("drift and quality both warn", replace(SECOND, quality="warn", drift="warn"), True, "drift warn"),
+    (
+        "a broken number in a verdict's place",
+        replace(FIRST, quality="ok"),
+        False,
+        "no data-quality verdict",
+    ),
+    (
+        "an age that is no number",
+        replace(FIRST, age_hours={**FRESH, "quality": NAN}),
+        False,
+        "quality evidence has no age",
+    ),
+    (
+        "evidence of just the oldest age",
+        replace(FIRST, age_hours={**FRESH, "drift": 48.0}),
+        True,
+        "no champion",
+    ),
+    (
         "other stale evidence",
         replace(FIRST, age_hours={**FRESH, "data": 100.0}),
         False,

@@ -1,4 +1,4 @@
-"""Challengers on their way to the champion's place, a stage at a time.
+"""Challengers on their way to the champion's place, a stage at a time, and overrides of gates.
 
 Revision ID: 0005
 Revises: 0004
@@ -25,6 +25,16 @@ CREATE TABLE kairos.model_rollout (
     why text NOT NULL,
     CHECK ((ended_at IS NULL) = (outcome IS NULL))
 );
+
+CREATE TABLE kairos.gate_override (
+    override bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    gate text NOT NULL CHECK (gate IN ('model', 'quality')),
+    subject text NOT NULL,
+    said text NOT NULL,
+    who text NOT NULL,
+    why text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now()
+);
 """
 
 
@@ -33,4 +43,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE kairos.model_rollout")
+    op.execute("DROP TABLE kairos.model_rollout, kairos.gate_override")

@@ -1,0 +1,77 @@
+"""A rolled back champion takes its plans with it, all in one transaction."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from plans import PLAN_DATE, PUBLICATION, small_plan
+
+from features.errors import KairosError, RefusedError
+from infra.model_registry import ModelRegistry
+from infra.model_rollback import roll_back_model
+from infra.plan_store import PLANNER_LOCK, PlanStore
+
+TOMORROW = PLAN_DATE + timedelta(days=1)
+
+
+@pytest.fixture
+def registry(database, tmp_path: Path) -> ModelRegistry:
+    found = ModelRegistry(database, tmp_path / "models")
+    for version in ("m1", "m2"):
+        found.register(version, {}, {})
+        found.move_alias("champion", version, "gate", "better")
+    return found
+
+
+def published(store: PlanStore, version: str, score: float, day=PLAN_DATE) -> str:
+    plan = small_plan(score=score)
+    plan.pushes["plan_date"], plan.pushes["model_version"] = day, version
+    return store.publish(plan, **PUBLICATION | {"plan_date": day, "model_version": version}).batch_id
+
+
+def live(store: PlanStore, day=PLAN_DATE) -> str:
+    batch = store.live_batch(day)
+    assert batch is not None
+    return batch.batch_id
+
+
+def test_the_earlier_champion_and_its_plan_are_back_together(registry, database) -> None:
+    store = PlanStore(database)
+    first, _ = published(store, "m1", 0.5), published(store, "m2", 0.7)
+    only = published(store, "m2", 0.7, TOMORROW)
+    done = roll_back_model(database, PLAN_DATE, "ada", "prices were wrong")
+    assert (done.event.from_version, done.event.to_version, done.event.who) == ("m2", "m1", "ada")
+    assert done.plans == ((PLAN_DATE, first), (TOMORROW, None))
+    assert registry.champion() == "m1" and live(store) == first and live(store, TOMORROW) == only
+    assert set(store.read_live(PLAN_DATE)["model_version"]) == {"m1"}
+
+
+def test_what_was_sent_stays_as_it_was(registry, database) -> None:
+    store = PlanStore(database)
+    published(store, "m1", 0.5)
+    sent = published(store, "m2", 0.7)
+    assert roll_back_model(database, TOMORROW, "ada", "prices").plans == ()
+    assert live(store) == sent and registry.champion() == "m1"
+
+
+def test_a_plan_that_is_being_published_stops_the_whole_rollback(registry, database) -> None:
+    store = PlanStore(database)
+    published(store, "m1", 0.5)
+    now = published(store, "m2", 0.7)
+    with database.session() as planner:
+        planner.execute("SELECT pg_advisory_lock(%s::int, %s::int)", [PLANNER_LOCK, PLAN_DATE.toordinal()])
+        with pytest.raises(
+            KairosError, match="another run is publishing the plan for 2017-12-04, so nothing"
+        ):
+            roll_back_model(database, PLAN_DATE, "ada", "prices")
+    assert registry.champion() == "m2" and live(store) == now
+
+
+def test_without_an_earlier_champion_it_is_refused(database, tmp_path: Path) -> None:
+    alone = ModelRegistry(database, tmp_path / "models")
+    alone.register("m1", {}, {})
+    alone.move_alias("champion", "m1", "gate", "first")
+    with pytest.raises(RefusedError, match="no earlier champion"):
+        roll_back_model(database, PLAN_DATE, "ada", "prices")
