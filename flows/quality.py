@@ -12,10 +12,12 @@ from features.errors import RefusedError
 from flows.alerts import raise_alert, recovered
 from flows.fingerprints import code_fingerprint
 from flows.progress import step
+from flows.view_quality import view_checks
 from flows.wiring import Stores, open_stores
 from infra.overrides import Override, record_override
 from monitoring import quality
 from monitoring.alert_words import AlertFacts
+from monitoring.quality_check import QualityReport
 
 KIND = "events"
 KIND_OF_ALERT = "data_quality"
@@ -93,17 +95,19 @@ def _alert(stores: Stores, rows: list[dict[str, object]]) -> None:
     raise_alert(stores, KIND_OF_ALERT, facts)
 
 
-def _measured(stores: Stores, as_of: datetime) -> quality.QualityReport:
-    manifest = stores.lake.manifest()
+def _measured(stores: Stores, as_of: datetime) -> QualityReport:
+    manifest, built = stores.lake.manifest(), stores.features.tables.manifest()
     assert manifest is not None  # the subject's fingerprint came from it
     connection = stores.lake.connect(as_of)
     try:
-        return quality.measure_quality(
+        sources = quality.measure_quality(
             connection,
             as_of=as_of,
             quarantine_shares={name: counts.quarantine_share for name, counts in manifest.tables.items()},
             repeat_shares={name: counts.repeat_share for name, counts in manifest.tables.items()},
+            late=None if built is None else (built.late.events, manifest.tables["events"].accepted),
         )
+        return QualityReport((*sources.checks, *view_checks(stores, connection, as_of)))
     finally:
         connection.close()
 

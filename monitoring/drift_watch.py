@@ -17,11 +17,14 @@ from monitoring.drift_counts import EVERYTHING, PeriodCounts, SliceCounts, toget
 from monitoring.drift_distance import jensenshannon, null_share, wasserstein
 from monitoring.drift_limits import Check, LimitParams, calibrated_limits
 from monitoring.drift_season import Season, SeasonParams, like
+from monitoring.silence import Silence, SilenceParams, silences
 
 Verdict = Literal["pass", "warn", "fail"]
 SlicesCounted = Mapping[str, SliceCounts]
 ROWS = "rows"
 """The column of a check on how many rows there are."""
+SILENCE = "silence"
+"""The method of one that adds days up."""
 
 LEAST_EFFECTS: Mapping[str, float] = {
     "wasserstein": 0.15,
@@ -51,6 +54,7 @@ class WatchParams:
 
     season: SeasonParams = field(default_factory=SeasonParams)
     limits: LimitParams = field(default_factory=LimitParams)
+    silence: SilenceParams = field(default_factory=SilenceParams)
     least_visits: float = 25.0
     least_rows: int = 200
     most_slices: int = 40
@@ -75,7 +79,7 @@ class Finding:
     def words(self) -> str:
         """As the gate quotes it: 'price wasserstein 0.61 >= 0.15 (store_id=3)'."""
         where = f" ({self.slice})" if self.slice else ""
-        if self.method == ROWS:
+        if self.method in (ROWS, SILENCE):
             return f"{self.detail}{where}"
         sign = "<" if self.verdict == "pass" else ">="
         return f"{self.column} {self.method} {self.value:.3g} {sign} {self.limit:.3g}{where}"
@@ -126,7 +130,14 @@ def watch_period(
         before = like(one, known, known[one], params.season)
         if len(before) >= params.season.least:
             past.append((history[one], [history[other] for other in before]))
-    return _judged(current, [history[one] for one in days], past, bins, params, days)
+    judged = _judged(current, [history[one] for one in days], past, bins, params, days)
+    if not params.watches_rows or not days:
+        return judged
+    found = silences(
+        day, {**history, day: current}, seasons, params.rows_per_visit, params.season, params.silence
+    )
+    findings = (*judged.findings, *map(_silent, found))
+    return WatchResult(findings, _overall(findings, params), days)
 
 
 def watch_against(
@@ -180,6 +191,11 @@ def _judged(
         )
     )
     return WatchResult(findings, _overall(findings, params), days)
+
+
+def _silent(one: Silence) -> Finding:
+    verdict: Verdict = "fail" if one.surprise >= FAILS_BEYOND * one.limit else "warn"
+    return Finding(one.slice, ROWS, SILENCE, one.surprise, one.limit, verdict, one.words)
 
 
 def _least_effect(check: Check) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-Verdict = Literal["ok", "warn", "fail"]
-_ORDER: tuple[Verdict, ...] = ("ok", "warn", "fail")
+from monitoring.quality_check import Bound, QualityCheck, QualityReport, judge
+from monitoring.value_quality import dead_hours, late_events, out_of_range, unseen_categories
+
 _WATCHED = (
     "item_id",
     "amount",
@@ -32,14 +33,6 @@ _FIVE_WEEKS = "event_ts < $as_of AND event_ts >= $as_of - INTERVAL 35 DAY"
 
 
 @dataclass(frozen=True)
-class Bound:
-    """Values beyond `warn` are worth a look, those beyond `fail` stop the run."""
-
-    warn: float
-    fail: float
-
-
-@dataclass(frozen=True)
 class QualityBounds:
     """What is bearable.
 
@@ -52,6 +45,10 @@ class QualityBounds:
         repeat_share: Rows that came twice word for word.
         quarantine_share: Rows set aside, per table.
         unjoined_share: Events whose item or user is in no table.
+        unseen_share: The week's events with a category that the four weeks before never had.
+        range_share: Its numbers far outside the range before.
+        dead_hours: Hours of the last day without events that usually have many.
+        late_share: Events that came too late to be counted into features.
     """
 
     volume_change: Bound = Bound(0.25, 0.6)
@@ -62,51 +59,10 @@ class QualityBounds:
     repeat_share: Bound = Bound(0.05, 0.5)
     quarantine_share: Bound = Bound(0.01, 0.05)
     unjoined_share: Bound = Bound(0.01, 0.1)
-
-
-@dataclass(frozen=True)
-class QualityCheck:
-    """One measured value; `bound` is the one it broke, or the nearer one, and null where none applies."""
-
-    name: str
-    column: str
-    value: float | None
-    bound: float | None
-    verdict: Verdict
-    detail: str
-
-
-@dataclass(frozen=True)
-class QualityReport:
-    """Every check, and the worst verdict among them."""
-
-    checks: tuple[QualityCheck, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """'fail' when one check failed, 'warn' when one warned, else 'ok'."""
-        return max((check.verdict for check in self.checks), key=_ORDER.index, default="ok")
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """What is not ok, worst first, one line each."""
-        found = [check for check in self.checks if check.verdict != "ok"]
-        ranked = sorted(found, key=lambda check: -_ORDER.index(check.verdict))
-        return tuple(f"{check.verdict}: {check.detail}" for check in ranked)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row a check: column_name, measure, value, threshold, verdict, details."""
-        return [
-            {
-                "column_name": check.column,
-                "measure": check.name,
-                "value": check.value,
-                "threshold": check.bound,
-                "verdict": check.verdict,
-                "details": {"words": check.detail},
-            }
-            for check in self.checks
-        ]
+    unseen_share: Bound = Bound(0.02, 0.5)
+    range_share: Bound = Bound(0.002, 0.05)
+    dead_hours: Bound = Bound(0.0, 12.0)
+    late_share: Bound = Bound(0.01, 0.1)
 
 
 def measure_quality(
@@ -115,6 +71,7 @@ def measure_quality(
     as_of: datetime,
     quarantine_shares: Mapping[str, float] | None = None,
     repeat_shares: Mapping[str, float] | None = None,
+    late: tuple[int, int] | None = None,
     bounds: QualityBounds = QualityBounds(),
 ) -> QualityReport:
     """The quality of the events known at `as_of`, judged against the four weeks before the last.
@@ -126,6 +83,7 @@ def measure_quality(
         as_of: Knowledge cut-off, timezone-aware; later events are ignored.
         quarantine_shares: Share of rows set aside at ingest, by table.
         repeat_shares: Share of rows that came twice, by table.
+        late: (events that came too late to be counted, all events).
     """
     as_of = as_of.astimezone(UTC)
     shares = [("quarantine_share", quarantine_shares, bounds.quarantine_share, "quarantined at ingest")]
@@ -137,6 +95,10 @@ def measure_quality(
             *_missing(connection, as_of, bounds.missing_rise),
             _duplicates(connection, as_of, bounds.duplicate_share),
             *_joins(connection, as_of, bounds.unjoined_share),
+            *unseen_categories(connection, as_of, bounds.unseen_share),
+            *out_of_range(connection, as_of, bounds.range_share),
+            *dead_hours(connection, as_of, bounds.dead_hours),
+            *(() if late is None else (late_events(*late, bounds.late_share),)),
             *(
                 judge(name, table, share, bound, f"{table}: {share:.2%} of rows {words}")
                 for name, by_table, bound, words in shares
@@ -144,17 +106,6 @@ def measure_quality(
             ),
         )
     )
-
-
-def judge(name: str, column: str, value: float, bound: Bound, detail: str) -> QualityCheck:
-    """The check of a value that should be small.
-
-    Examples:
-        >>> judge("freshness_hours", "event_ts", 30.0, Bound(26.0, 72.0), "last event 30 h ago").verdict
-        'warn'
-    """
-    verdict: Verdict = "fail" if value > bound.fail else "warn" if value > bound.warn else "ok"
-    return QualityCheck(name, column, value, bound.fail if verdict == "fail" else bound.warn, verdict, detail)
 
 
 def _freshness(connection: DuckDBPyConnection, as_of: datetime, bound: Bound) -> Iterable[QualityCheck]:

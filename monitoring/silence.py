@@ -29,7 +29,7 @@ class SilenceParams:
 
     longest_days: int = 5
     most_left: float = 0.2
-    false_alarm_rate: float = 0.001
+    false_alarm_rate: float = 0.0005
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from features.contracts import EVENTS, ITEMS, USERS
-from monitoring.quality import Bound, QualityBounds, QualityCheck, QualityReport, judge, measure_quality
+from monitoring.quality import QualityBounds, measure_quality
+from monitoring.quality_check import Bound, QualityCheck, QualityReport, judge
 
 AS_OF = datetime(2025, 6, 2, 4, tzinfo=UTC)
 PER_DAY = 24
@@ -149,3 +150,41 @@ def test_bounds_are_inclusive_and_adjustable() -> None:
         connection.register(name, healthy() if contract is EVENTS else contract.empty())
     report = measure_quality(connection, as_of=AS_OF + timedelta(days=4), bounds=loose)
     assert check(report, "freshness_hours").verdict == "ok"
+
+
+def test_categories_never_seen_before_are_told_by_their_share() -> None:
+    strange = healthy()
+    week = strange["event_ts"] >= AS_OF - timedelta(days=7)
+    strange.loc[week & (strange["store_id"] == "1"), "store_id"] = "mars"
+    told = check(measured(strange), "unseen_share", "store_id")
+    assert (told.value, told.verdict) == (0.5, "warn")
+    assert check(measured(healthy()), "unseen_share", "store_id").value == 0.0
+
+
+def test_numbers_far_outside_their_range_are_told() -> None:
+    wild = healthy()
+    wild["amount"] = 1.0 + wild.index % 10
+    assert check(measured(wild), "range_share", "amount").value == 0.0
+    wild.loc[wild["event_ts"] >= AS_OF - timedelta(days=1), "amount"] *= 100
+    told = check(measured(wild), "range_share", "amount")
+    assert told.verdict == "fail" and told.value == pytest.approx(1 / 7)
+
+
+def test_hours_without_events_are_compared_with_their_own_hour_of_earlier_weeks() -> None:
+    busy = pd.concat([healthy().assign(event_id=lambda f, n=n: f"{n}-" + f["event_id"]) for n in range(40)])
+    assert check(measured(busy), "dead_hours").value == 0.0
+    since, until = AS_OF - timedelta(hours=5), AS_OF - timedelta(hours=2)
+    told = check(measured(busy[(busy["event_ts"] < since) | (busy["event_ts"] >= until)]), "dead_hours")
+    assert (told.value, told.verdict) == (3.0, "warn")
+    assert told.detail == (
+        "3 of the last day's 24 busy hours have hardly an event, the newest from 2025-06-02 01:00 UTC"
+    )
+    # Every night is quiet, so that night was no exception.
+    night = busy[busy["event_ts"].dt.hour > 3]
+    assert check(measured(night), "dead_hours").value == 0.0
+
+
+def test_late_events_are_told_by_their_share() -> None:
+    late = check(measured(healthy(), late=(96, 960)), "late_share")
+    assert (late.value, late.verdict) == (0.1, "warn")
+    assert all(one.name != "late_share" for one in measured(healthy()).checks)

@@ -30,7 +30,7 @@ def silenced(store: int, days: int) -> dict[date, PeriodCounts]:
     told = history()
     for back in range(days):
         told[DAYS[back]].pop(f"store_id={store}")
-    return {day: counts for day, counts in told.items()}
+    return dict(told)
 
 
 def test_a_silent_store_is_found_within_two_days_and_named() -> None:
