@@ -22,11 +22,12 @@ from infra.report_store import DATA_DRIFT
 from monitoring.alert_words import AlertFacts
 from monitoring.drift_bins import bins_of
 from monitoring.drift_counts import counted
-from monitoring.drift_season import seasons_of
+from monitoring.drift_season import phases_of, seasons_of
 from monitoring.drift_watch import WatchParams, WatchResult, watch_period
 from monitoring.event_frame import (
     COLUMNS,
     PERIOD,
+    PROMOTIONS,
     SLICES,
     VIEW,
     build_event_frame,
@@ -105,7 +106,8 @@ def watch_day(
     days = {date.fromisoformat(name): told for name, told in counts.items() if name}
     history = with_promotions({day: {}, **days}, promotions_running(connection, timezone))
     now = history.pop(day)
-    seasons = seasons_of([*history, day], country)
+    told = {one: counts[PROMOTIONS].rows for one, counts in {**history, day: now}.items()}
+    seasons = seasons_of([*history, day], country, phases_of(told))
     lines = float((1.0 / drawn["basket_lines"]).mean())
     params = replace(params, rows_per_visit=1.0 / lines if lines > 0 else 1.0)
     return watch_period(day, now, history, seasons, bins, params)

@@ -16,6 +16,7 @@ from flows.model_files import read_evaluation, read_ranker
 from flows.moments import local_date
 from flows.progress import step
 from flows.ranking_rows import learnt_cut, ranking_rows, ranking_set
+from flows.scored_frame import with_chances
 from flows.served_features import features_gone
 from flows.timing_frame import timing_frame
 from flows.training_data import TrainingData
@@ -248,8 +249,8 @@ def drift_reference(
 ) -> pd.DataFrame:
     """What this model would have scored on the same weekday of earlier weeks, for a draw of users.
 
-    As `DayScores.candidates`, with `period`, the local day that was scored: how those weeks differ among
-    themselves says how much of a difference is ordinary.
+    As `DayScores.candidates`, with `p_engage` and with `period`, the local day that was scored: how those
+    weeks differ among themselves says how much of a difference is ordinary.
     """
     with step("  reference") as current:
         drawn = sample_users(data.users, plan.reference_users)
@@ -269,7 +270,8 @@ def drift_reference(
                 policy=plan.reach,
                 threads=stores.settings.threads,
             )
-            parts.append(scores.candidates.assign(period=day.isoformat()))
+            kept = with_chances(scores.candidates, scores.timing)
+            parts.append(kept.assign(period=day.isoformat()))
             current.advance(week, plan.reference_weeks)
         rows = sum(map(len, parts))
         current.say(f"{rows:,} candidates of {len(drawn):,} users in {len(parts)} weeks")

@@ -22,17 +22,19 @@ from flows.deployments import DRIFT_FAILED
 from flows.fingerprints import code_fingerprint
 from flows.health import measure_model_health
 from flows.materialize import ensure_features, resolved_as_of
-from flows.model_files import read_evaluation, read_reference
+from flows.model_files import read_evaluation, read_ranker, read_reference
 from flows.progress import step
 from flows.quality import measure_quality
 from flows.rollout import is_broken_canary, review_rollout
 from flows.run_name import run_name
 from flows.score import files_of, resolved_plan_date, score, score_candidates
+from flows.scored_frame import scored_frames, theme_shares_before, theme_shares_now
 from flows.task_policy import check_deadline
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.report_store import DRIFT
 from infra.watermarks import advance_watermark
 from monitoring.alert_words import AlertFacts
+from monitoring.attribution_drift import attribution_finding
 from monitoring.drift import DriftCheck, DriftResult, drift_report, standard_checks
 from monitoring.drift_bins import bins_of
 from monitoring.drift_counts import counted
@@ -146,15 +148,18 @@ def _compare(
     folder = stores.registry.version_dir(version)
     gains = [row["feature"] for row in read_evaluation(folder)["importance"]]
     watched = [name for name in gains if name not in _NOT_WATCHED][:WATCHED_FEATURES]
-    columns = ["score", "p_item", *watched]
     reference = read_reference(folder)
     if PERIOD not in reference:  # of a version made when one week was the reference
         reference = reference.assign(**{PERIOD: "1970-01-01"})
-    # The same users as in the reference: who is drawn must not look like drift.
-    current = files_of(stores, version, as_of, plan_date).read_columns(
-        ["user_id", "slot", *columns], reference["user_id"].unique().tolist()
+    files = files_of(stores, version, as_of, plan_date)
+    frames = scored_frames(reference, files, watched)
+    reference, current, columns = frames.reference, frames.current, frames.columns
+    ranker, threads = read_ranker(folder), stores.settings.threads
+    attribution = attribution_finding(
+        theme_shares_before(ranker, reference, PERIOD, threads),
+        theme_shares_now(ranker, files, reference["user_id"].unique().tolist(), threads),
     )
-    result = watch_scores(reference, current, columns)
+    result = watch_scores(reference, current, columns).beside(attribution)
     limits = {(one.column, one.method): one.limit for one in result.findings if not one.slice}
     checks = tuple(
         DriftCheck(check.column, check.method, limit, FAILS_BEYOND * limit)
@@ -208,6 +213,7 @@ def drift_rows(result: WatchResult, sampled: DriftResult) -> list[dict[str, obje
         if one.slice and one.verdict == "pass":
             continue
         details: dict[str, object] = {"gating": True, "slice": one.slice, "report_verdict": result.verdict}
+        details |= {"detail": one.detail} if one.detail else {}
         beside = None if one.slice else seen.get((one.column, one.method))
         if beside is not None:
             details |= {"evidently": beside.value, "evidently_verdict": beside.verdict}

@@ -16,6 +16,8 @@ from features.calendar import holiday_distance
 from features.errors import UsageError
 
 NEAR_HOLIDAY_DAYS = 3
+_SALE = 1.5
+"""So many times the usual promotions, or so many times fewer, are another time."""
 _EPOCH = date(1970, 1, 1)
 
 
@@ -71,6 +73,24 @@ def seasons_of(
     return {
         one: Season(one.weekday(), (phases or {}).get(one, ""), bool(is_near))
         for one, is_near in zip(days, near, strict=True)
+    }
+
+
+def phases_of(running: Mapping[date, int]) -> dict[date, str]:
+    """Each day's phase of promotions, by how many run: 'sale' or 'few' where far from usual, else ''.
+
+    Args:
+        running: How many promotions run on each day that is known.
+
+    Examples:
+        >>> days = {date(2026, 11, 20 + n): count for n, count in enumerate((40, 44, 38, 41, 90, 3))}
+        >>> list(phases_of(days).values())
+        ['', '', '', '', 'sale', 'few']
+    """
+    usual = float(np.median(list(running.values()))) if running else 0.0
+    return {
+        day: "sale" if count > _SALE * usual else "few" if count < usual / _SALE else ""
+        for day, count in running.items()
     }
 
 

@@ -103,6 +103,11 @@ class WatchResult:
         found = [one for one in self.findings if one.verdict != "pass"]
         return tuple(sorted(found, key=lambda one: -abs(one.value) / one.limit))
 
+    def beside(self, finding: Finding) -> WatchResult:
+        """The same result with one more check, which counts like the others."""
+        worst: Verdict = max(self.verdict, finding.verdict, key=("pass", "warn", "fail").index)
+        return WatchResult((*self.findings, finding), worst, self.reference)
+
 
 def watch_period(
     day: date,

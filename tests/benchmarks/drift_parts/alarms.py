@@ -52,12 +52,12 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
     say("counting")
     history = day_counts(frame, bins, least_rows(params, (LAST_DAY - FIRST_DAY).days))
     history = with_promotions(history, running)
-    seasons = year_seasons(sorted(history))
     alarmed: dict[date, list[str]] = {}
     judged = [one for one in sorted(history) if one >= start]
     for number, one in enumerate(judged):
         say(f"day {number + 1} of {len(judged)}")
-        result = watch_period(one, history[one], history, seasons, bins, params)
+        known = {day: counts for day, counts in history.items() if day <= one}
+        result = watch_period(one, history[one], known, year_seasons(known), bins, params)
         if result.alarms:
             alarmed[one] = [finding.words for finding in result.alarms[:5]]
     weeks = sorted({_monday(one) for one in judged})

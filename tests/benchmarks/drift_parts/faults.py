@@ -206,7 +206,7 @@ class Past:
         told = {one: {} for one in days} | day_counts(frame, self.bins, 0)
         counts = with_promotions(told, running)
         for number, one in enumerate(days, 1):
-            seasons = year_seasons([*history, one])
+            seasons = year_seasons({**history, one: counts[one]})
             result = watch_period(one, counts[one], history, seasons, self.bins, self.params)
             touched = [
                 (number, alarm)

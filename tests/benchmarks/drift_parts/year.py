@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,9 +17,9 @@ from infra.ingestion import ingest
 from infra.sources import open_source
 from monitoring.drift_bins import ColumnBins, bins_of
 from monitoring.drift_counts import PeriodCounts, counted
-from monitoring.drift_season import Season, seasons_of
+from monitoring.drift_season import Season, phases_of, seasons_of
 from monitoring.drift_watch import WatchParams
-from monitoring.event_frame import COLUMNS, PERIOD, SLICES, VIEW, build_event_frame
+from monitoring.event_frame import COLUMNS, PERIOD, PROMOTIONS, SLICES, VIEW, build_event_frame
 
 TIMEZONE, COUNTRY = "America/New_York", "US"
 FIRST_DAY, LAST_DAY = date(2017, 1, 2), date(2017, 12, 30)
@@ -122,9 +122,10 @@ def params_for(frame: pd.DataFrame) -> WatchParams:
     return WatchParams(rows_per_visit=1.0 / float((1.0 / frame["basket_lines"]).mean()))
 
 
-def year_seasons(days: list[date]) -> dict[date, Season]:
-    """By the calendar."""
-    return seasons_of(days, COUNTRY)
+def year_seasons(counts: Mapping[date, PeriodCounts]) -> dict[date, Season]:
+    """By the calendar and the promotions that run, as the flow tells them."""
+    running = {day: of[PROMOTIONS].rows for day, of in counts.items()}
+    return seasons_of(list(counts), COUNTRY, phases_of(running))
 
 
 def least_rows(params: WatchParams, days: int) -> int:
