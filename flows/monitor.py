@@ -32,6 +32,7 @@ from flows.scored_frame import scored_frames, theme_shares_before, theme_shares_
 from flows.task_policy import check_deadline
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.report_store import DRIFT
+from infra.report_workspace import ReportWorkspace
 from infra.watermarks import advance_watermark
 from monitoring.alert_words import AlertFacts
 from monitoring.attribution_drift import attribution_finding
@@ -113,6 +114,10 @@ def measure_drift(version: str, as_of: datetime, plan_date: date) -> str:
         else:
             result, sampled = _compare(stores, version, as_of, plan_date)
             page = stores.reports.write_html(_KIND, name, sampled.html)
+            if sampled.snapshot:
+                ReportWorkspace(stores.settings.workspace_dir).add_snapshot(
+                    "Drift of scores", name, sampled.snapshot, as_of
+                )
             verdict = result.verdict
             stores.reports.append_drift(
                 subject=name,

@@ -31,6 +31,7 @@ from infra.settings import Settings
 
 PREFECT_PORT = 4200
 REPORTS_PORT = 4280
+HISTORY_PORT = 4290
 _LOOK_SECONDS = 0.5
 
 
@@ -98,9 +99,11 @@ def running(settings: Settings) -> Iterator[Platform]:
 def _start_server(settings: Settings, supervisor: Supervisor) -> PlatformAddresses:
     """The addresses of the started Prefect server and report pages; this process talks to that server too."""
     port, reports_port = free_port(PREFECT_PORT), free_port(REPORTS_PORT)
+    history_port = free_port(HISTORY_PORT)
     ui_url = f"http://{HOST}:{port}"
     api_url = f"{ui_url}/api"
-    settings.reports_dir.mkdir(parents=True, exist_ok=True)
+    for folder in (settings.reports_dir, settings.workspace_dir):
+        folder.mkdir(parents=True, exist_ok=True)
     environment = process_environment(settings, api_url)
     with step("Prefect") as current:
         # The UI runs in the browser and must know which address to ask.
@@ -109,11 +112,19 @@ def _start_server(settings: Settings, supervisor: Supervisor) -> PlatformAddress
         pages = ["-m", "http.server", str(reports_port), "--bind", HOST]
         directory = ["--directory", str(settings.reports_dir)]
         supervisor.start("reports", [sys.executable, *pages, *directory], environment)
+        supervisor.start("history", _history_command(settings, history_port), environment)
         os.environ.update(environment)  # before Prefect is imported here
         import_flows()  # takes as long as the server does
         await_server(api_url, server.is_alive, server.log)
         current.say(ui_url)
-    return PlatformAddresses(os.getpid(), api_url, ui_url, f"http://{HOST}:{reports_port}")
+    pages_url, history_url = (f"http://{HOST}:{one}" for one in (reports_port, history_port))
+    return PlatformAddresses(os.getpid(), api_url, ui_url, pages_url, history_url)
+
+
+def _history_command(settings: Settings, port: int) -> list[str]:
+    """Evidently's UI on the workspace; offline, and quiet by the environment's DO_NOT_TRACK."""
+    options = ["--workspace", str(settings.workspace_dir), "--host", HOST, "--port", str(port)]
+    return [sys.executable, "-m", "evidently.cli", "ui", *options]
 
 
 def _watch_command() -> list[str]:

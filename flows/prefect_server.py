@@ -28,12 +28,14 @@ class PlatformAddresses:
         pid: The process of `kairos up`.
         api_url, ui_url: Prefect's.
         reports_url: The drift and quality reports as web pages.
+        history_url: Their history in Evidently's own UI.
     """
 
     pid: int
     api_url: str
     ui_url: str
     reports_url: str
+    history_url: str
 
 
 def addresses_file(settings: Settings) -> Path:

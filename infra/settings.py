@@ -336,6 +336,11 @@ class Settings(BaseSettings):
         """Where HTML reports lie."""
         return self.home / "reports"
 
+    @property
+    def workspace_dir(self) -> Path:
+        """Where the history of drift reports lies, as Evidently's UI reads it."""
+        return self.home / "evidently"
+
     def effective(self) -> list[SettingRow]:
         """Every setting with its value and where it came from, for `kairos doctor`; secrets masked."""
         in_file = _toml_keys()

@@ -106,13 +106,18 @@ class ColumnDrift:
 
 @dataclass(frozen=True)
 class DriftResult:
-    """The report: every check, one verdict, and a page that needs no network."""
+    """The report: every check, one verdict, and a page that needs no network.
+
+    Attributes:
+        snapshot: The same as Evidently's own UI reads it, JSON; empty where it measured nothing.
+    """
 
     columns: tuple[ColumnDrift, ...]
     verdict: Verdict
     html: str
     rows_reference: int
     rows_current: int
+    snapshot: str = ""
 
     @property
     def failed_columns(self) -> tuple[str, ...]:
@@ -181,7 +186,7 @@ def drift_report(
     found = {check: _without_evidently(check, reference, current) for check in checks}
     asked = [check for check, one in found.items() if one is None]
     pairs = [comparable(samples[0][check.column], samples[1][check.column], check.method) for check in asked]
-    values, page = measured(pairs)
+    values, page, snapshot = measured(pairs)
     for check, pair, value in zip(asked, pairs, values, strict=True):
         found[check] = _judged(check, pair.method, value, pair.detail)
     columns = tuple(one for one in found.values() if one is not None)
@@ -191,7 +196,7 @@ def drift_report(
         for one in columns
     ]
     html = page_with_summary(page, verdict, rows, len(reference), len(current))
-    return DriftResult(columns, verdict, html, len(reference), len(current))
+    return DriftResult(columns, verdict, html, len(reference), len(current), snapshot)
 
 
 def _check_inputs(reference: pd.DataFrame, current: pd.DataFrame, checks: tuple[DriftCheck, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -76,14 +77,14 @@ def comparable(reference: pd.Series, current: pd.Series, method: Method) -> Pair
     return Pair(name, before, now, method, False)
 
 
-def measured(pairs: Sequence[Pair]) -> tuple[list[float], str]:
-    """(the effect size of each pair, Evidently's page); both empty without pairs.
+def measured(pairs: Sequence[Pair]) -> tuple[list[float], str, str]:
+    """(the effect size of each pair, Evidently's page, its snapshot as JSON); all empty without pairs.
 
     Raises:
         KairosError: Evidently gave no number for a pair.
     """
     if not pairs:
-        return [], ""
+        return [], "", ""
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
@@ -105,7 +106,15 @@ def measured(pairs: Sequence[Pair]) -> tuple[list[float], str]:
     lacking = [name for name in names if not isfinite(values.get(name, np.nan))]
     if lacking:
         raise KairosError(f"Evidently measured no drift for {', '.join(lacking)}; look at these columns.")
-    return [values[name] for name in names], str(snapshot.get_html_str(as_iframe=False))
+    page = str(snapshot.get_html_str(as_iframe=False))
+    return [values[name] for name in names], page, snapshot_json(snapshot)
+
+
+def snapshot_json(snapshot: Any) -> str:
+    """An Evidently snapshot as its own UI reads it."""
+    from evidently.legacy.utils import NumpyEncoder
+
+    return json.dumps(snapshot.to_snapshot_model().dict(), cls=NumpyEncoder)
 
 
 def values_of(snapshot: Mapping[str, Any]) -> dict[str, float]:

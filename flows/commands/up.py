@@ -51,6 +51,7 @@ def _address_table(settings: Settings, addresses: PlatformAddresses) -> Table:
     rows = [
         ("Prefect", addresses.ui_url, "runs, logs, schedules"),
         ("reports", addresses.reports_url, "drift, as web pages"),
+        ("history", addresses.history_url, "drift over time, in Evidently's UI"),
         ("Postgres", "embedded" if embedded else "KAIROS_DATABASE_URL", 'kairos sql "select ..."'),
     ]
     return table(None, ("", "where", "what"), rows)

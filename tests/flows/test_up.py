@@ -67,6 +67,7 @@ def test_up_schedules_runs_works_and_stops_whole(
     addresses = _await(ready, 120, "platform")
     assert httpx.get(addresses.ui_url, timeout=60).status_code == 200
     assert httpx.get(addresses.reports_url, timeout=60).status_code == 200
+    assert _await(lambda: _answers(addresses.history_url), 120, "Evidently") == 200
     with httpx.Client(base_url=addresses.api_url, timeout=60) as client:
         # A healthy server may still schedule nothing (SQLAlchemy 2.1 does that), so look at the runs.
         for flow in SCHEDULED_FLOWS:
@@ -94,6 +95,13 @@ def test_up_schedules_runs_works_and_stops_whole(
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
     assert running_platform(settings) is None
+
+
+def _answers(address: str) -> int | None:
+    try:
+        return httpx.get(f"{address}/api/projects", timeout=60).status_code
+    except httpx.TransportError:
+        return None
 
 
 def _scheduled(client: httpx.Client, deployment: str) -> bool | None:

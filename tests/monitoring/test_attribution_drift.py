@@ -20,7 +20,7 @@ def test_weeks_like_the_others_pass() -> None:
 def test_a_theme_that_takes_over_fails_and_is_named() -> None:
     finding = attribution_finding(WEEKS, {"habit": 0.15, "promotion": 0.25, "time": 0.60})
     assert finding.verdict == "fail" and finding.detail == "time 15% -> 60%"
-    assert finding.words.startswith("attribution total_variation 0.45 >= ")
+    assert finding.words.startswith("attribution total_variation 0.453 >= ")
 
 
 def test_a_theme_that_is_gone_counts_as_nothing() -> None:
