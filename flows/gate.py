@@ -16,7 +16,7 @@ from flows.alerts import raise_alert, recovered
 from flows.model_files import read_evaluation
 from flows.model_version import CHAMPION, OURS
 from flows.progress import step
-from flows.rollout import GATE, start_rollout
+from flows.rollout import GATE, RETURNED, start_rollout
 from flows.wiring import Stores, open_stores
 from infra.model_registry import PromotionEvent
 from infra.running_experiments import experiments_using
@@ -120,6 +120,7 @@ def _let_through(
     # Without a champion there is nobody to be compared with, and nobody else who could plan.
     if champion is None or not stores.settings.promotion_stages:
         stores.registry.move_alias("champion", version, GATE, why)
+        recovered(stores, RETURNED)
         return None
     rollout = start_rollout(stores, version, champion, as_of, why)
     return WAITING if rollout is None else rollout.stage

@@ -84,10 +84,10 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
         score_candidates(version, as_of, plan_date)
         verdicts[version] = measure_drift(version, as_of, plan_date)
         advance_watermark(stores.database, "monitor", as_of, version)
-        if flow_run.parent_flow_run_id is None and is_broken_canary(stores, on_trial, under_way):
-            score(as_of=as_of, plan_date=plan_date)  # a cycle plans anyhow
-    if flow_run.parent_flow_run_id is None:  # a cycle has trained already
+    if flow_run.parent_flow_run_id is None:  # a cycle has trained already, and plans anyhow
         _call_for_training([what for what, verdict in verdicts.items() if verdict == "fail"], as_of)
+        if is_broken_canary(stores, on_trial, under_way):
+            score(as_of=as_of, plan_date=plan_date)
     return verdicts[version]
 
 

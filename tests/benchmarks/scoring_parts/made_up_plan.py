@@ -62,6 +62,7 @@ def made_up_plan(users: int, seed: int = 7, suppressions_per_user: int = 3) -> M
             "expected_value": rng.random(users),
             "propensity": 1.0,
             "reasons": [words[n] * 2 for n in rng.integers(0, len(words), users)],
+            "model_version": PUBLICATION["model_version"],
             "policy_version": PUBLICATION["policy_version"],
             "experiment": None,
             "arm": None,
