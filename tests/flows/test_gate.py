@@ -129,10 +129,22 @@ def two_versions(first_cycle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     release_embedded(tmp_path / "home")
 
 
+def judge_beside_champion(registry) -> None:
+    """Nothing; m1's evaluation says that it is as good as m0."""
+    from flows.model_files import read_evaluation, write_evaluation
+
+    folder = registry.version_dir("m1")
+    kept = read_evaluation(folder)
+    same = dict.fromkeys(kept["differences"][0]["ndcg@10"], 0.0)
+    kept["champion_version"] = "m0"
+    kept["models"]["champion"] = kept["models"]["Kairos"]
+    kept["differences"].append({"model": "Kairos", "baseline": "champion", "ndcg@10": same})
+    write_evaluation(folder, kept)
+
+
 def test_a_version_is_judged_again_when_another_is_champion_and_stays_back_when_rolled_back(
     two_versions,
 ) -> None:
-    from flows.model_files import read_evaluation, write_evaluation
     from flows.model_version import is_judged
 
     def ask(version: str) -> str:
@@ -144,16 +156,35 @@ def test_a_version_is_judged_again_when_another_is_champion_and_stays_back_when_
     assert is_judged(two_versions, "m0") and not is_judged(two_versions, "m1")
     assert ask("m1").startswith("no: no comparison with the champion m0")
 
-    folder = two_versions.version_dir("m1")
-    kept = read_evaluation(folder)
-    same = dict.fromkeys(kept["differences"][0]["ndcg@10"], 0.0)
-    kept["champion_version"] = "m0"
-    kept["models"]["champion"] = kept["models"]["Kairos"]
-    kept["differences"].append({"model": "Kairos", "baseline": "champion", "ndcg@10": same})
-    write_evaluation(folder, kept)
+    judge_beside_champion(two_versions)
     assert is_judged(two_versions, "m1")
     assert ask("m1").startswith("yes")
 
     two_versions.move_alias("champion", "m0", "ada", "prices were wrong")
     assert ask("m1").startswith("no: rolled back by ada (prices were wrong)")
     assert two_versions.champion() == "m0"
+
+
+def test_with_stages_a_yes_begins_them_and_only_one_version_goes_at_a_time(
+    two_versions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.wiring import open_stores
+
+    monkeypatch.setenv("KAIROS_PROMOTION_STAGES", "shadow=1d,canary=3d@0.1")
+    first = ask_gate.fn("m0", AS_OF, HEALTHY)
+    assert first.promoted and first.words == "is champion", "without a champion there are no stages"
+    judge_beside_champion(two_versions)
+    second = ask_gate.fn("m1", AS_OF, HEALTHY)
+    assert (second.promoted, second.stage, second.words) == (False, "shadow", "is in shadow")
+    assert two_versions.champion() == "m0"
+    assert ask_gate.fn("m1", AS_OF, HEALTHY).stage == "shadow"
+
+    shutil.copytree(two_versions.version_dir("m1"), two_versions.version_dir("m2"))
+    two_versions.register("m2", {}, two_versions.read("m1").lineage)
+    assert ask_gate.fn("m2", AS_OF, HEALTHY).words == "waits for another in its stages"
+
+    rollouts = open_stores().rollouts
+    rollouts.end(rollouts.current(), "returned", AS_OF, "guardrails", "opt-outs 4 times")
+    refused = ask_gate.fn("m1", AS_OF, HEALTHY)
+    assert refused.stage is None and refused.reasons[0].startswith("rolled back by guardrails (opt-outs 4")
+    assert ask_gate.fn("m2", AS_OF, HEALTHY).stage == "shadow"
