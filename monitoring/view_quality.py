@@ -1,7 +1,7 @@
 """Is a feature view fit to decide with: rows, gaps, ranges and how many of today's keys it knows.
 
 The week's new rows are compared with those of the four weeks before. A view that may rest, such as one of
-promotions, may have no new row; one that may not has failed then.
+promotions, may have no new row, no row for most keys, and nulls that say that nothing runs.
 """
 
 from __future__ import annotations
@@ -85,8 +85,12 @@ def _rows(
     if not usual:
         return
     words = f"{view.name}: {week:,} new rows in 7 days, usually {usual:,.0f}"
-    bound = Bound(bounds.rows_lost.warn, inf) if view.may_rest else bounds.rows_lost
-    yield judge("view_rows_lost", view.name, max(0.0, 1 - week / usual), bound, words)
+    yield judge("view_rows_lost", view.name, max(0.0, 1 - week / usual), _of(view, bounds.rows_lost), words)
+
+
+def _of(view: ViewShape, bound: Bound) -> Bound:
+    """The bound for this view."""
+    return Bound(bound.warn, inf) if view.may_rest else bound
 
 
 def _columns(
@@ -97,7 +101,7 @@ def _columns(
         (1 - now[place] / now[0] - (1 - before[place] / before[0]), name)
         for place, name in enumerate(names, 1)
     ]
-    if gaps:
+    if gaps and not view.may_rest:
         rise, name = max(gaps)
         words = f"{view.name}.{name}: nulls {rise:+.1%} in 7 days, the most of its columns"
         yield judge("view_missing_rise", f"{view.name}.{name}", max(0.0, rise), bounds.missing_rise, words)
@@ -113,25 +117,24 @@ def _columns(
     if beyond:
         excess, name, span = max(beyond)
         words = f"{view.name}.{name}: {span}"
-        yield judge("view_range_excess", f"{view.name}.{name}", excess, bounds.range_excess, words)
+        yield judge("view_range_excess", f"{view.name}.{name}", excess, _of(view, bounds.range_excess), words)
 
 
 def _keys(
     connection: DuckDBPyConnection, view: ViewShape, as_of: datetime, bound: Bound
 ) -> Iterable[QualityCheck]:
     """How many of the week's keys have a row, where the keys are columns of events."""
-    if not set(view.keys) <= {"user_id", "item_id"}:
-        return
-    keys = ", ".join(view.keys)
-    some = " AND ".join(f"{key} IS NOT NULL" for key in view.keys)
+    if view.may_rest or view.keys not in (("user_id",), ("item_id",)):
+        return  # new pairs of known keys are what tomorrow brings
+    (key,) = view.keys
     query = f"""
         SELECT count(*), count(*) FILTER (known) FROM (
-            SELECT DISTINCT {keys} FROM events
+            SELECT DISTINCT {key} FROM events
             WHERE event_ts >= $as_of - INTERVAL 7 DAY AND event_ts < $as_of AND event_type = 'purchase'
-                AND {some}
+                AND {key} IS NOT NULL
         ) LEFT JOIN (
-            SELECT DISTINCT {keys}, true AS known FROM "{view.name}" WHERE event_timestamp <= $as_of
-        ) USING ({keys})
+            SELECT DISTINCT {key}, true AS known FROM "{view.name}" WHERE event_timestamp <= $as_of
+        ) USING ({key})
     """
     asked, known = connection.execute(query, {"as_of": as_of}).fetchall()[0]
     if asked:
