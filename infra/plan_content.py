@@ -276,7 +276,7 @@ def _table(name: str, frame: pd.DataFrame, columns: tuple[_Column, ...]) -> pa.T
 
 def _array(series: pd.Series, kind: Any) -> pa.Array:
     if kind == _JSON:
-        return pa.array([_json_text(value) for value in series], pa.string())
+        return _json_array(series.to_numpy(dtype=object))
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(object)
     if kind == _TIME:
@@ -287,6 +287,20 @@ def _array(series: pd.Series, kind: Any) -> pa.Array:
         series = pd.to_datetime(series).dt.date
     array = pa.array(series, kind, from_pandas=True)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _json_array(values: NDArray[np.object_]) -> pa.Array:
+    """Canonical JSON of each value; what many rows share is written once."""
+    place: dict[int, int] = {}
+    texts: list[str | None] = []
+    codes = np.empty(len(values), dtype=np.int32)
+    for row, value in enumerate(values):
+        code = place.get(id(value))  # the array keeps every value alive, so an id is one value's alone
+        if code is None:
+            code = place[id(value)] = len(texts)
+            texts.append(_json_text(value))
+        codes[row] = code
+    return pa.array(texts, pa.string()).take(pa.array(codes))
 
 
 def _json_text(value: Any) -> str | None:

@@ -68,10 +68,7 @@ def plan_frames(
     ]
     items = items.assign(
         push_id=items["slot_row"].map(dict(zip(chosen["slot_row"], push_ids, strict=True))),
-        reasons=_column(
-            [{"code": "top_score", "words": f"ranked {rank} of what may be offered"}]
-            for rank in items["rank"]
-        ),
+        reasons=_ranked(items["rank"]),
     ).sort_values(["push_id", "rank"], ignore_index=True)
     lead = items[items["rank"] == 1].set_index("push_id").reindex(push_ids)
     pushes = pd.DataFrame(
@@ -126,6 +123,15 @@ def with_reasons(plan: Plan, reasons: pd.DataFrame, max_reasons: int = 3) -> Pla
             gathered.setdefault(push, {}).setdefault(reason["code"], reason)
     of_push = _column(list(gathered.get(push, {}).values())[:max_reasons] for push in plan.pushes["push_id"])
     return replace(plan, pushes=plan.pushes.assign(reasons=of_push), items=items)
+
+
+def _ranked(rank: pd.Series) -> NDArray[np.object_]:
+    """What is said of an item until its own reasons are known; one object a rank, for there are few."""
+    said = [
+        [{"code": "top_score", "words": f"ranked {place} of what may be offered"}]
+        for place in range(1, int(rank.max()) + 1 if len(rank) else 1)
+    ]
+    return np.asarray(_column(said)[rank.to_numpy(dtype=np.int64) - 1])
 
 
 def _column(values: Iterable[object]) -> NDArray[np.object_]:
