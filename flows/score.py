@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -27,6 +28,7 @@ from flows.quality import require_quality
 from flows.run_name import run_name
 from flows.scored_shards import ScoredShards, medians_fingerprint, scored_shards
 from flows.served_features import require_served_features
+from flows.shard_processes import ShardProcesses, shard_processes
 from flows.shard_runs import run_shards
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_worth_retrying
 from flows.training_data import training_data
@@ -35,6 +37,7 @@ from flows.wiring import Stores, open_stores, sole_writer
 from infra.plan_content import canonical_rows
 from infra.plan_store import PublishedBatch
 from infra.watermarks import advance_watermark
+from models.compiled import PredictionOutcome, together
 from monitoring.alert_words import AlertFacts
 
 _DEADLINE = timedelta(hours=3)
@@ -67,8 +70,9 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
         ensure_features(stores, as_of)
         require_quality(stores, as_of)
         require_fresh(stores, as_of)
-        score_candidates(champion, as_of, plan_date)
-        planned = plan_candidates(champion, as_of, plan_date)
+        with shard_processes(stores.settings) as processes:
+            score_candidates(champion, as_of, plan_date, processes)
+            planned = plan_candidates(champion, as_of, plan_date, processes)
         batch = publish_plan(champion, as_of, plan_date, planned)
         advance_watermark(stores.database, "score", as_of, batch.checksum)
     return batch
@@ -103,8 +107,14 @@ def files_of(stores: Stores, version: str, as_of: datetime, plan_date: date) -> 
     return scored_shards(settings, version, plan_date, as_of, inputs[:8], users)
 
 
-def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
-    """Nothing; the version's scores of the day lie on disk. Shards that are there already stay."""
+def score_candidates(
+    version: str, as_of: datetime, plan_date: date, processes: ShardProcesses | None = None
+) -> None:
+    """Nothing; the version's scores of the day lie on disk. Shards that are there already stay.
+
+    Args:
+        processes: Who makes the shards beside each other; None: this process, one after the other.
+    """
     stores = open_stores()
     files = files_of(stores, version, as_of, plan_date)
     with step("score") as current:
@@ -112,12 +122,13 @@ def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
         if not missing:
             current.skip(f"unchanged: {files.rows:,} candidates for {plan_date}")
             return
-        run_shards(
+        outcomes = run_shards(
             "score",
             score_shard,
             missing,
             len(files.shards),
-            stores.settings.dask_address,
+            stores.settings,
+            processes,
             current.advance,
             version=version,
             as_of=as_of,
@@ -126,10 +137,13 @@ def score_candidates(version: str, as_of: datetime, plan_date: date) -> None:
         shards = f" in {len(files.shards)} shards" if len(files.shards) > 1 else ""
         kept = f", {len(files.shards) - len(missing)} kept" if len(missing) < len(files.shards) else ""
         current.say(f"{files.rows:,} candidates for {plan_date}{shards}{kept}")
+    _tell_prediction(stores, version, plan_date, [how for how in outcomes if how is not None])
 
 
-def score_shard(number: int, version: str, as_of: datetime, plan_date: date) -> None:
-    """Nothing; the shard's scores lie on disk."""
+def score_shard(
+    number: int, version: str, as_of: datetime, plan_date: date, threads: int
+) -> PredictionOutcome | None:
+    """How the shard's scores, which now lie on disk, were predicted; None where nobody is scored."""
     stores = open_stores()
     files = files_of(stores, version, as_of, plan_date)
     shard = files.shards[number]
@@ -140,10 +154,10 @@ def score_shard(number: int, version: str, as_of: datetime, plan_date: date) -> 
     users = shard.own(consenting)
     if users.empty:
         shard.write(no_scores())
-        return
+        return None
     # Whether compiling pays follows from the whole run; the shards after the first find it done.
     queries = len(consenting) * stores.settings.slots_considered
-    scorer = compiled_ranker(folder, ranker, expected_rows(queries, ranker), stores.settings.threads)
+    scorer = compiled_ranker(folder, ranker, expected_rows(queries, ranker), threads)
     scores = score_day(
         stores.features,
         data,
@@ -154,13 +168,22 @@ def score_shard(number: int, version: str, as_of: datetime, plan_date: date) -> 
         users=users,
         slots_considered=stores.settings.slots_considered,
         policy=training_plan(stores.settings).reach,
-        threads=stores.settings.threads,
+        threads=threads,
         advance=advance if len(files.shards) == 1 else lambda done, total: None,
         timezones=sorted(consenting["timezone"].astype(str).unique()),
         scorer=scorer,
     )
     shard.write(scores)
-    how = concluded(folder, scorer)
+    return concluded(folder, scorer)
+
+
+def _tell_prediction(
+    stores: Stores, version: str, plan_date: date, outcomes: Sequence[PredictionOutcome]
+) -> None:
+    """Nothing; on-call hears of compiled code that predicted otherwise than LightGBM, once a run."""
+    if not outcomes:
+        return
+    how = together(outcomes)
     if how.is_mismatch:
         done = "the run went on with LightGBM; the compiled code was thrown away"
         raise_alert(stores, "compiled_mismatch", AlertFacts(f"{version}: {how.words}", done=done))
@@ -173,8 +196,14 @@ def score_shard(number: int, version: str, as_of: datetime, plan_date: date) -> 
     )
 
 
-def plan_candidates(version: str, as_of: datetime, plan_date: date) -> tuple[PlannedShards, str] | None:
-    """(the plan on disk, what it follows from); None when the live batch is that plan already."""
+def plan_candidates(
+    version: str, as_of: datetime, plan_date: date, processes: ShardProcesses | None = None
+) -> tuple[PlannedShards, str] | None:
+    """(the plan on disk, what it follows from); None when the live batch is that plan already.
+
+    Args:
+        processes: As in `score_candidates`.
+    """
     stores = open_stores()
     files = files_of(stores, version, as_of, plan_date)
     inputs = plan_inputs(stores, version, files, plan_date, as_of)
@@ -193,7 +222,8 @@ def plan_candidates(version: str, as_of: datetime, plan_date: date) -> tuple[Pla
             plan_shard,
             missing,
             len(files.shards),
-            stores.settings.dask_address,
+            stores.settings,
+            processes,
             current.advance,
             version=version,
             as_of=as_of,
@@ -214,11 +244,12 @@ def plan_shard(
     plan_date: date,
     medians: pd.DataFrame,
     planned: PlannedShards,
+    threads: int,
 ) -> None:
     """Nothing; the shard's part of the plan lies on disk, in canonical form."""
     stores = open_stores()
     shard = files_of(stores, version, as_of, plan_date).shards[number].priced(medians)
-    plan = make_plan(stores, version, shard, plan_date, as_of)
+    plan = make_plan(stores, version, shard, plan_date, as_of, threads)
     rows = canonical_rows(plan, plan_date, shard.buckets)
     planned.shards[number].write(rows, plan.summary | {"prices_imputed": shard.prices_missing()})
 
