@@ -22,8 +22,11 @@ demo: $(READY)  ## the main job on real data: events to a published push plan, w
 up: $(READY)  ## Postgres, the Prefect server with its UI, a worker and every schedule; Ctrl-C stops all of it
 	@.venv/bin/kairos up
 
-test: $(READY)  ## the whole test suite
-	@.venv/bin/pytest
+test: $(READY)  ## the whole test suite; the half with the flows runs beside the other, and is printed after it
+	@half=$$(mktemp); trap 'rm -f "$$half"; kill $$(jobs -p) 2>/dev/null || true' EXIT; failed=0; \
+	.venv/bin/pytest tests/flows >"$$half" 2>&1 & flows=$$!; \
+	.venv/bin/pytest --ignore=tests/flows || failed=$$?; \
+	wait $$flows || failed=$$?; cat "$$half"; exit $$failed
 
 check: $(READY)  ## ruff, mypy and the architecture's import rules
 	@.venv/bin/ruff check .

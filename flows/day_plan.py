@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from flows.fingerprints import code_fingerprint, fingerprint_of
 from flows.model_files import read_models
 from flows.moments import shop_timezone
 from flows.scored_shards import ScoredShard, ScoredShards
-from flows.training_data import TrainingData, training_data
+from flows.training_data import training_data
 from flows.wiring import Stores
 from models.explain import explain_items
 from models.hour_profile import basket_sessions, hour_profiles
@@ -61,35 +62,44 @@ def plan_inputs(stores: Stores, version: str, files: ScoredShards, plan_date: da
     )
 
 
-def make_plan(stores: Stores, version: str, files: ScoredShard, plan_date: date, as_of: datetime) -> Plan:
+def make_plan(
+    stores: Stores, version: str, files: ScoredShard, plan_date: date, as_of: datetime, threads: int
+) -> Plan:
     """The day's plan of the shard's users with a reason beside every item."""
     data = training_data(as_of)
     timing = files.read_timing()
     gone = data.users["user_id"].isin(stores.stops.withdrawn_by_hand())
+    users = files.own(data.users.assign(push_consent=data.users["push_consent"] & ~gone))
     plan = build_plan(
         files.read_candidates(),
         timing,
-        files.own(data.users.assign(push_consent=data.users["push_consent"] & ~gone)),
-        _context(stores, as_of, plan_date, data.items),
+        users,
+        _context(stores, as_of, plan_date, data.items, users[["user_id"]]),
         policy_params(stores),
         plan_date,
         version,
-        hours_of(data, timing["user_id"].unique().tolist(), plan_date, as_of),
+        hours_of(as_of, timing["user_id"].unique().tolist(), plan_date),
     )
     ranker, _ = read_models(stores.registry.version_dir(version))
-    return with_reasons(plan, _reasons(plan, files, ranker, stores.settings.threads))
+    return with_reasons(plan, _reasons(plan, files, ranker, threads))
 
 
-def hours_of(data: TrainingData, users: Sequence[str], plan_date: date, as_of: datetime) -> pd.DataFrame:
+def hours_of(as_of: datetime, users: Sequence[str], plan_date: date) -> pd.DataFrame:
     """Each user's share of baskets by local hour, as of the cut-off: index user_id, 24 columns.
 
     A user's row follows from that user's own baskets and from everybody's, not from who else is asked about.
     """
-    sessions = basket_sessions(data.log)
+    sessions = _baskets(as_of)
     rows = pd.DataFrame({"user_id": np.asarray(users, dtype=object)})
     rows["local_day"] = (plan_date - date(1970, 1, 1)).days
     rows["cutoff_epoch_seconds"] = int(as_of.timestamp())
     return pd.DataFrame(hour_profiles(sessions, rows), index=rows["user_id"])
+
+
+@lru_cache(maxsize=1)
+def _baskets(as_of: datetime) -> pd.DataFrame:
+    """Everybody's baskets, which every shard of a run asks for."""
+    return basket_sessions(training_data(as_of).log)
 
 
 def _stops(stores: Stores) -> pd.DataFrame:
@@ -98,15 +108,20 @@ def _stops(stores: Stores) -> pd.DataFrame:
     return pd.DataFrame(on, columns=list(STOP_COLUMNS))
 
 
-def _context(stores: Stores, as_of: datetime, plan_date: date, items: pd.DataFrame) -> PolicyContext:
+def _context(
+    stores: Stores, as_of: datetime, plan_date: date, items: pd.DataFrame, users: pd.DataFrame
+) -> PolicyContext:
+    """What policy must know of these users; of others it would only cost."""
     connection = stores.lake.connect(as_of)
     try:
+        connection.register("planned_users", users)
         purchases = connection.sql(
             """
             SELECT user_id, item_id, CAST(max(epoch(event_ts)) AS BIGINT) AS last_bought_epoch_seconds,
                    (max(epoch(event_ts)) - min(epoch(event_ts))) / 86400.0
                        / nullif(count(DISTINCT CAST(event_ts AS DATE)) - 1, 0) AS mean_gap_days
-            FROM events WHERE event_type = 'purchase' AND item_id IS NOT NULL
+            FROM events SEMI JOIN planned_users USING (user_id)
+            WHERE event_type = 'purchase' AND item_id IS NOT NULL
             GROUP BY user_id, item_id
             """
         ).df()
@@ -149,12 +164,8 @@ def _reasons(plan: Plan, files: ScoredShard, ranker: Ranker, threads: int) -> pd
     )
     if pushed.empty:
         return pd.DataFrame({"push_id": [], "item_id": [], "reasons": []})
-    scored = files.read_columns(
-        ["user_id", "slot", "item_id", *ranker.features], plan.pushes["user_id"].unique().tolist()
-    )
     keys = ["user_id", "slot", "item_id"]
-    scored = scored[scored["item_id"].isin(pushed["item_id"]) & scored["user_id"].isin(pushed["user_id"])]
-    rows = pushed.merge(scored.astype(dict.fromkeys(keys, "object")), on=keys, how="left")
+    rows = pushed.merge(files.read_rows(pushed[keys], list(ranker.features)), on=keys, how="left")
     contributions = ranker.contributions(rows, threads)
     told = explain_items(rows.assign(daypart=rows["slot"]), contributions, ranker.features)
     return rows[["push_id", "item_id"]].assign(reasons=pd.Series(told, dtype=object))

@@ -29,6 +29,7 @@ from flows.rollout import is_broken_canary, review_rollout
 from flows.run_name import run_name
 from flows.score import files_of, resolved_plan_date, score, score_candidates
 from flows.scored_frame import scored_frames, theme_shares_before, theme_shares_now
+from flows.shard_processes import shard_processes
 from flows.task_policy import check_deadline
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.report_store import DRIFT
@@ -81,7 +82,8 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
         on_trial = stores.rollouts.current()
         under_way = review_rollout(as_of)
         verdicts = {"data": measure_data_drift(as_of)}
-        score_candidates(version, as_of, plan_date)
+        with shard_processes(stores.settings) as processes:
+            score_candidates(version, as_of, plan_date, processes)
         verdicts[version] = measure_drift(version, as_of, plan_date)
         advance_watermark(stores.database, "monitor", as_of, version)
     if flow_run.parent_flow_run_id is None:  # a cycle has trained already, and plans anyhow

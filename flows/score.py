@@ -32,6 +32,7 @@ from flows.run_name import run_name
 from flows.scored_shards import ScoredShards, medians_fingerprint, scored_shards
 from flows.served_features import require_served_features
 from flows.shadow import measure_shadow
+from flows.shard_processes import ShardProcesses, shard_processes
 from flows.shard_runs import run_shards
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_worth_retrying
 from flows.training_data import training_data
@@ -41,6 +42,7 @@ from infra.plan_content import canonical_rows
 from infra.plan_store import PublishedBatch
 from infra.rollout_store import Rollout
 from infra.watermarks import advance_watermark
+from models.compiled import PredictionOutcome, together
 from models.plan_frames import joined_plans
 from monitoring.alert_words import AlertFacts
 
@@ -81,10 +83,11 @@ def score(
         assert champion is not None  # a review puts another in its place, never none
         services = stores.registry.read(champion).lineage.get("feature_services", [])
         require_served_features(champion, services, *read_models(stores.registry.version_dir(champion)))
-        score_candidates(champion, as_of, plan_date)
-        rollout = with_scores(stores, rollout, as_of, plan_date)
-        planners = planners_of(champion, rollout)
-        planned = plan_candidates(planners, as_of, plan_date)
+        with shard_processes(stores.settings) as processes:
+            score_candidates(champion, as_of, plan_date, processes)
+            rollout = with_scores(stores, rollout, as_of, plan_date, processes)
+            planners = planners_of(champion, rollout)
+            planned = plan_candidates(planners, as_of, plan_date, processes)
         batch = publish_plan(planners, as_of, plan_date, planned)
         advance_watermark(stores.database, "score", as_of, batch.checksum)
         if rollout is not None and rollout.stage == "shadow":
@@ -93,12 +96,18 @@ def score(
     return batch
 
 
-def with_scores(stores: Stores, rollout: Rollout | None, as_of: datetime, plan_date: date) -> Rollout | None:
+def with_scores(
+    stores: Stores,
+    rollout: Rollout | None,
+    as_of: datetime,
+    plan_date: date,
+    processes: ShardProcesses | None,
+) -> Rollout | None:
     """The rollout, its challenger's scores on disk; None when that failed, which must not cost the plan."""
     if rollout is None:
         return None
     try:
-        score_candidates(rollout.version, as_of, plan_date, trial_users(rollout))
+        score_candidates(rollout.version, as_of, plan_date, processes, trial_users(rollout))
     except Exception as error:
         return_challenger(stores, rollout, as_of, f"it could not score: {type(error).__name__}: {error}")
         return None
@@ -137,8 +146,19 @@ def files_of(
     return scored_shards(settings, version, plan_date, as_of, inputs[:8], known)
 
 
-def score_candidates(version: str, as_of: datetime, plan_date: date, part: UserPart = EVERYONE) -> None:
-    """Nothing; the version's scores of the part's day lie on disk. Shards that are there already stay."""
+def score_candidates(
+    version: str,
+    as_of: datetime,
+    plan_date: date,
+    processes: ShardProcesses | None = None,
+    part: UserPart = EVERYONE,
+) -> None:
+    """Nothing; the version's scores of the part's day lie on disk. Shards that are there already stay.
+
+    Args:
+        processes: Who makes the shards beside each other; None: this process, one after the other.
+        part: Whose.
+    """
     stores = open_stores()
     files = files_of(stores, version, as_of, plan_date, part)
     with step("score") as current:
@@ -146,12 +166,13 @@ def score_candidates(version: str, as_of: datetime, plan_date: date, part: UserP
         if not missing:
             current.skip(f"unchanged: {files.rows:,} candidates for {plan_date}")
             return
-        run_shards(
+        outcomes = run_shards(
             "score",
             score_shard,
             missing,
             len(files.shards),
-            stores.settings.dask_address,
+            stores.settings,
+            processes,
             current.advance,
             version=version,
             as_of=as_of,
@@ -161,10 +182,13 @@ def score_candidates(version: str, as_of: datetime, plan_date: date, part: UserP
         shards = f" in {len(files.shards)} shards" if len(files.shards) > 1 else ""
         kept = f", {len(files.shards) - len(missing)} kept" if len(missing) < len(files.shards) else ""
         current.say(f"{files.rows:,} candidates for {plan_date}{shards}{kept}")
+    _tell_prediction(stores, version, plan_date, [how for how in outcomes if how is not None])
 
 
-def score_shard(number: int, version: str, as_of: datetime, plan_date: date, part: UserPart) -> None:
-    """Nothing; the shard's scores lie on disk."""
+def score_shard(
+    number: int, version: str, as_of: datetime, plan_date: date, part: UserPart, threads: int
+) -> PredictionOutcome | None:
+    """How the shard's scores, which now lie on disk, were predicted; None where nobody is scored."""
     stores = open_stores()
     files = files_of(stores, version, as_of, plan_date, part)
     shard = files.shards[number]
@@ -175,10 +199,10 @@ def score_shard(number: int, version: str, as_of: datetime, plan_date: date, par
     users = part.of(shard.own(consenting))
     if users.empty:
         shard.write(no_scores())
-        return
+        return None
     # Whether compiling pays follows from the whole run; the shards after the first find it done.
     queries = len(consenting) * stores.settings.slots_considered
-    scorer = compiled_ranker(folder, ranker, expected_rows(queries, ranker), stores.settings.threads)
+    scorer = compiled_ranker(folder, ranker, expected_rows(queries, ranker), threads)
     scores = score_day(
         stores.features,
         data,
@@ -189,13 +213,22 @@ def score_shard(number: int, version: str, as_of: datetime, plan_date: date, par
         users=users,
         slots_considered=stores.settings.slots_considered,
         policy=training_plan(stores.settings).reach,
-        threads=stores.settings.threads,
+        threads=threads,
         advance=advance if len(files.shards) == 1 else lambda done, total: None,
         timezones=sorted(consenting["timezone"].astype(str).unique()),
         scorer=scorer,
     )
     shard.write(scores)
-    how = concluded(folder, scorer)
+    return concluded(folder, scorer)
+
+
+def _tell_prediction(
+    stores: Stores, version: str, plan_date: date, outcomes: Sequence[PredictionOutcome]
+) -> None:
+    """Nothing; on-call hears of compiled code that predicted otherwise than LightGBM, once a run."""
+    if not outcomes:
+        return
+    how = together(outcomes)
     if how.is_mismatch:
         done = "the run went on with LightGBM; the compiled code was thrown away"
         raise_alert(stores, "compiled_mismatch", AlertFacts(f"{version}: {how.words}", done=done))
@@ -218,12 +251,16 @@ def _inputs(stores: Stores, planners: Sequence[Planner], as_of: datetime, plan_d
 
 
 def plan_candidates(
-    planners: tuple[Planner, ...], as_of: datetime, plan_date: date
+    planners: tuple[Planner, ...],
+    as_of: datetime,
+    plan_date: date,
+    processes: ShardProcesses | None = None,
 ) -> tuple[PlannedShards, str] | None:
     """(the plan on disk, what it follows from); None when the live batch is that plan already.
 
     Args:
         planners: The champion first.
+        processes: As in `score_candidates`.
     """
     stores = open_stores()
     version = planners[0].version
@@ -246,7 +283,8 @@ def plan_candidates(
             plan_shard,
             missing,
             len(files.shards),
-            stores.settings.dask_address,
+            stores.settings,
+            processes,
             current.advance,
             planners=planners,
             as_of=as_of,
@@ -267,6 +305,7 @@ def plan_shard(
     plan_date: date,
     medians: tuple[pd.DataFrame, ...],
     planned: PlannedShards,
+    threads: int,
 ) -> None:
     """Nothing; the shard's part of the plan lies on disk, in canonical form."""
     stores = open_stores()
@@ -274,7 +313,7 @@ def plan_shard(
     for one, prices in zip(planners, medians, strict=True):
         scored = files_of(stores, one.version, as_of, plan_date, one.scores).shards[number]
         shard = part_of(scored, one.plans_for).priced(prices)
-        plans.append(make_plan(stores, one.version, shard, plan_date, as_of))
+        plans.append(make_plan(stores, one.version, shard, plan_date, as_of, threads))
         imputed += shard.prices_missing()
     plan = joined_plans(plans)
     rows = canonical_rows(plan, plan_date, shard.buckets)

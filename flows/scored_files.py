@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.scenes import SCENE_PARTS
 from flows.day_scores import DayScores
 from infra.settings import Settings
 
+_ROWS_AT_ONCE = 1 << 16
 _KEYS = ("user_id", "slot", *SCENE_PARTS, "item_id", "category", "score", "p_item", "price")
 
 
@@ -56,6 +58,22 @@ class ScoredFiles:
         """These columns of every candidate, or of the candidates of `users`."""
         kept = None if users is None else [("user_id", "in", list(users))]
         return pd.read_parquet(self.candidates, columns=columns, filters=kept)
+
+    def read_rows(self, keys: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+        """(user_id, slot, item_id, columns...) of the candidates that `keys` names; reads a piece at a time.
+
+        Args:
+            keys: (user_id, slot, item_id).
+        """
+        names = list(keys)
+        wanted = pd.MultiIndex.from_frame(keys)
+        found = []
+        with pq.ParquetFile(self.candidates) as file:
+            for piece in file.iter_batches(_ROWS_AT_ONCE, columns=[*names, *columns]):
+                told = piece.select(names).to_pandas().astype(object)
+                mine = pd.MultiIndex.from_frame(told).isin(wanted)
+                found.append(piece.filter(pa.array(mine)).to_pandas().astype(dict.fromkeys(names, object)))
+        return pd.concat(found, ignore_index=True)
 
     def write_plan(self, inputs: str, batch_id: str, summary: dict[str, int]) -> None:
         """Nothing; which batch these scores became, and what that followed from."""

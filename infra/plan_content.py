@@ -7,7 +7,6 @@ own. So a plan made in shards, each a range of buckets, is the same plan with th
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from features.errors import KairosError
 from features.user_buckets import BUCKETS, user_buckets
 from infra.plan_copy import encoded_rows, row_bytes, wire_columns
+from infra.plan_json import json_array
 
 _JSON = "json"
 _TIME = pa.timestamp("us", tz="UTC")
@@ -277,7 +277,7 @@ def _table(name: str, frame: pd.DataFrame, columns: tuple[_Column, ...]) -> pa.T
 
 def _array(series: pd.Series, kind: Any) -> pa.Array:
     if kind == _JSON:
-        return pa.array([_json_text(value) for value in series], pa.string())
+        return json_array(series.to_numpy(dtype=object))
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(object)
     if kind == _TIME:
@@ -288,28 +288,6 @@ def _array(series: pd.Series, kind: Any) -> pa.Array:
         series = pd.to_datetime(series).dt.date
     array = pa.array(series, kind, from_pandas=True)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-
-
-def _json_text(value: Any) -> str | None:
-    """Canonical JSON: sorted keys, no blanks, numbers plain."""
-    if value is None or (isinstance(value, float) and value != value):
-        return None
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, list) and not value:
-        return "[]"
-    return _JSON_ENCODER.encode(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-_JSON_ENCODER = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain
-)
 
 
 def _kind_name(kind: Any) -> str:

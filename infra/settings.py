@@ -282,6 +282,11 @@ class Settings(BaseSettings):
     users_per_shard: int = Field(
         5_000, ge=1, description="Users scored and planned at a time; bounds memory, changes no plan."
     )
+    shard_processes: int = Field(
+        2,
+        ge=1,
+        description="Processes that make shards side by side; each takes memory of its own.",
+    )
 
     @classmethod
     def settings_customise_sources(

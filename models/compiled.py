@@ -10,8 +10,8 @@ with LightGBM, saying so, where they are not. Contributions stay LightGBM's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -102,6 +102,25 @@ class PredictionOutcome:
             f"{self.brief} prediction: {self.reason}; {self.checked_rows:,} rows compared with LightGBM, "
             f"largest difference {self.largest_difference:.3g}"
         )
+
+
+def together(outcomes: Sequence[PredictionOutcome]) -> PredictionOutcome:
+    """How a run was predicted whose parts were predicted so; at least one.
+
+    What is worst tells why: a mismatch, else a part that was not compiled, else the first.
+
+    Examples:
+        >>> parts = [PredictionOutcome(True, "compiled before", 5, 0.1), PredictionOutcome(True, "", 3, 0.2)]
+        >>> together(parts).words
+        'compiled prediction: compiled before; 8 rows compared with LightGBM, largest difference 0.2'
+    """
+    worst = min(outcomes, key=lambda one: (not one.is_mismatch, one.is_compiled))
+    differences = [one.largest_difference for one in outcomes]
+    return replace(
+        worst,
+        checked_rows=sum(one.checked_rows for one in outcomes),
+        largest_difference=worst.largest_difference if worst.is_mismatch else max(differences),
+    )
 
 
 class Scorer(Protocol):

@@ -69,10 +69,7 @@ def plan_frames(
     ]
     items = items.assign(
         push_id=items["slot_row"].map(dict(zip(chosen["slot_row"], push_ids, strict=True))),
-        reasons=_column(
-            [{"code": "top_score", "words": f"ranked {rank} of what may be offered"}]
-            for rank in items["rank"]
-        ),
+        reasons=_ranked(items["rank"]),
     ).sort_values(["push_id", "rank"], ignore_index=True)
     lead = items[items["rank"] == 1].set_index("push_id").reindex(push_ids)
     pushes = pd.DataFrame(
@@ -142,6 +139,15 @@ def joined_plans(plans: Sequence[Plan]) -> Plan:
         {name: sum(plan.summary.get(name, 0) for plan in plans) for name in names},
         plans[0].model_version,
     )
+
+
+def _ranked(rank: pd.Series) -> NDArray[np.object_]:
+    """What is said of an item until its own reasons are known; one object a rank, for there are few."""
+    said = [
+        [{"code": "top_score", "words": f"ranked {place} of what may be offered"}]
+        for place in range(1, int(rank.max()) + 1 if len(rank) else 1)
+    ]
+    return np.asarray(_column(said)[rank.to_numpy(dtype=np.int64) - 1])
 
 
 def _column(values: Iterable[object]) -> NDArray[np.object_]:

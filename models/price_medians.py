@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 
 def price_counts(prices: pd.Series, categories: pd.Series) -> pd.DataFrame:
     """(category, price, rows), one row a known price of a category; a candidate may have no category."""
-    frame = pd.DataFrame(
-        {
-            "category": categories.astype(object).to_numpy(),
-            "price": pd.to_numeric(prices, errors="coerce").to_numpy(dtype=np.float64),
-        }
-    )
-    known = frame[frame["price"].notna()]
-    counted = known.groupby(["category", "price"], sort=True, dropna=False, observed=True).size()
-    return counted.rename("rows").reset_index()
+    of_price, distinct = pd.factorize(pd.to_numeric(prices, errors="coerce").to_numpy(dtype=np.float64))
+    of_category, named = pd.factorize(categories)  # codes are enough for millions of candidates
+    kinds = len(named) + 1
+    key = (of_price * kinds + of_category + 1)[of_price >= 0]  # -1 where there is no category
+    counted = pd.Series(key).value_counts(sort=False)
+    found, names = counted.index.to_numpy(), np.array([None, *named], dtype=object)
+    columns = {
+        "category": names[found % kinds],
+        "price": distinct[found // kinds],
+        "rows": counted.to_numpy(),
+    }
+    return pd.DataFrame(columns).sort_values(["category", "price"], ignore_index=True)
 
 
 def price_medians(counts: Iterable[pd.DataFrame]) -> pd.DataFrame:

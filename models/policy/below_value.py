@@ -47,4 +47,6 @@ def _words(pushes: pd.DataFrame, params: PolicyParams) -> list[str]:
     ]
 
 
-BELOW_VALUE = Rule("below_value", ("expected_value",), is_worth_it, _words)
+BELOW_VALUE = Rule(
+    "below_value", ("expected_value",), is_worth_it, _words, tells=("note", "push_cost", "recent_pushes")
+)

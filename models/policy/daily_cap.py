@@ -29,4 +29,4 @@ def _words(rows: pd.DataFrame, params: PolicyParams) -> list[str]:
     ]
 
 
-DAILY_CAP = Rule("daily_cap", ("pushes_that_day", "cap"), is_under_cap, _words)
+DAILY_CAP = Rule("daily_cap", ("pushes_that_day", "cap"), is_under_cap, _words, tells=("chosen",))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.groups import place_within
 from models.policy.params import PolicyParams
 from models.policy.rule import Rule
 
@@ -22,10 +23,11 @@ def adds_variety(items: pd.DataFrame, params: PolicyParams) -> NDArray[np.bool_]
         [True, True, False, True]
     """
     fresh = ~np.asarray(items["pushed_that_day"], dtype=bool)
-    better = items[fresh].groupby(["slot_row", "category_code"], sort=False).cumcount()
-    place = better.reindex(items.index, fill_value=0).to_numpy()
-    unlimited = items["category_code"].to_numpy() < 0
-    return fresh & (unlimited | (place < params.max_per_category))
+    slot, category = (items[name].to_numpy().astype(np.int64) for name in ("slot_row", "category_code"))
+    kinds = int(category.max(initial=-1)) + 2
+    place = np.zeros(len(items), dtype=np.int64)
+    place[fresh] = place_within((slot * kinds + category + 1)[fresh])
+    return fresh & ((category < 0) | (place < params.max_per_category))
 
 
 def _words(items: pd.DataFrame, params: PolicyParams) -> list[str]:
@@ -37,4 +39,6 @@ def _words(items: pd.DataFrame, params: PolicyParams) -> list[str]:
     ]
 
 
-DIVERSITY = Rule("diversity", ("slot_row", "category_code", "pushed_that_day"), adds_variety, _words)
+DIVERSITY = Rule(
+    "diversity", ("slot_row", "category_code", "pushed_that_day"), adds_variety, _words, tells=("category",)
+)

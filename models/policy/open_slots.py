@@ -13,7 +13,7 @@ from models.policy.expired import EXPIRED
 from models.policy.facts import PolicyContext, user_facts
 from models.policy.params import DEFER, PolicyParams
 from models.policy.quiet_hours import QUIET_HOURS
-from models.policy.rule import kept_by
+from models.policy.rule import kept_rows
 from models.policy.slot_facts import slot_facts
 
 
@@ -41,13 +41,11 @@ def open_slots(users: pd.DataFrame, params: PolicyParams, plan_date: date, as_of
     nothing = pd.DataFrame()
     context = PolicyContext(as_of, items=nothing, purchases=nothing, pushes=nothing)
     people = user_facts(users, pd.Index(users["user_id"].unique()), context, params, plan_date)
-    grid = pd.DataFrame(
-        {
-            "user_code": np.repeat(np.arange(len(people)), len(DAYPARTS)),
-            "slot": np.tile(np.array(DAYPARTS, dtype=object), len(people)),
-        }
-    )
+    user = np.repeat(np.arange(len(people)), len(DAYPARTS))
+    slot = np.tile(np.arange(len(DAYPARTS)), len(people))
     params = replace(params, quiet_action=DEFER)
-    facts = slot_facts(grid, people, np.zeros(0, dtype=np.int64), as_of, plan_date, params)
-    is_open = kept_by(QUIET_HOURS, facts, params) & kept_by(EXPIRED, facts, params)
-    return facts.loc[is_open, ["user_id", "slot"]].reset_index(drop=True)
+    facts = slot_facts(user, slot, people, np.zeros(0, dtype=np.int64), as_of, plan_date, params)
+    rows = np.arange(facts.length)
+    for rule in (QUIET_HOURS, EXPIRED):
+        rows = rows[kept_rows(rule, facts, rows, params)]
+    return facts.frame(["user_id", "slot"], rows)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.policy.columns import Columns, Longs
 from models.policy.params import PolicyParams
 
 SUPPRESSION_COLUMNS = ("user_id", "slot", "item_id", "rule", "detail")
+_KEYS = SUPPRESSION_COLUMNS[:3]
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,14 @@ class Rule:
         needs: Columns of facts the rule reads.
         keep: (facts, params) -> one bool a row; False stops the row.
         words: (stopped facts, params) -> one sentence a row, with the numbers that decided.
+        tells: Columns that `words` reads besides, where there are such.
     """
 
     name: str
     needs: tuple[str, ...]
     keep: Callable[[pd.DataFrame, PolicyParams], NDArray[np.bool_]]
     words: Callable[[pd.DataFrame, PolicyParams], list[str]]
+    tells: tuple[str, ...] = ()
 
 
 def kept_by(rule: Rule, facts: pd.DataFrame, params: PolicyParams) -> NDArray[np.bool_]:
@@ -43,6 +47,31 @@ def kept_by(rule: Rule, facts: pd.DataFrame, params: PolicyParams) -> NDArray[np
     return np.asarray(rule.keep(facts, params), dtype=bool)
 
 
+def kept_rows(rule: Rule, facts: Columns, rows: Longs, params: PolicyParams) -> NDArray[np.bool_]:
+    """Which of `rows` the rule lets through; what many rows share is asked about once."""
+    level = facts.level_of(rule.needs)
+    if level is None:
+        return kept_by(rule, facts.frame(rule.needs, rows), params)
+    shared = pd.DataFrame({name: level.columns[name] for name in rule.needs}, copy=False)
+    return kept_by(rule, shared, params)[level.of_row[rows]]
+
+
+def passing(
+    rules: Sequence[Rule], facts: Columns, rows: Longs, params: PolicyParams, ledger: list[pd.DataFrame]
+) -> Longs:
+    """The rows that every rule lets through; what is stopped goes to the ledger, once each."""
+    for rule in rules:
+        kept = kept_rows(rule, facts, rows, params)
+        ledger.append(stopped_rows(rule, facts, rows[~kept], params))
+        rows = rows[kept]
+    return rows
+
+
+def stopped_rows(rule: Rule, facts: Columns, rows: Longs, params: PolicyParams) -> pd.DataFrame:
+    """`ledger_rows` of these rows of `facts`."""
+    return ledger_rows(rule, facts.frame((*_KEYS, *rule.needs, *rule.tells), rows), params)
+
+
 def ledger_rows(rule: Rule, stopped: pd.DataFrame, params: PolicyParams) -> pd.DataFrame:
     """(user_id, slot, item_id, rule, detail), one row a stopped row; a key `stopped` lacks is None.
 
@@ -54,7 +83,7 @@ def ledger_rows(rule: Rule, stopped: pd.DataFrame, params: PolicyParams) -> pd.D
     """
     rows = {
         column: stopped[column].astype(object).to_numpy() if column in stopped else [None] * len(stopped)
-        for column in SUPPRESSION_COLUMNS[:3]
+        for column in _KEYS
     }
     return pd.DataFrame(
         {**rows, "rule": rule.name, "detail": rule.words(stopped, params) if len(stopped) else []},

@@ -149,6 +149,7 @@ def test_shards_are_as_many_as_memory_asks() -> None:
 def sharded(first_cycle, monkeypatch: pytest.MonkeyPatch):
     """The first cycle's home, whose plan is now made in shards of about 60 users."""
     monkeypatch.setenv("KAIROS_USERS_PER_SHARD", "60")
+    monkeypatch.setenv("KAIROS_SHARD_PROCESSES", "1")
     _forget(first_cycle.champion)  # that a plan was made: else there would be nothing to do
     yield first_cycle
     _forget(first_cycle.champion)
@@ -167,10 +168,12 @@ def _forget(champion: str) -> None:
         path.unlink()
 
 
-def test_shards_publish_the_very_plan_that_was_made_at_once(sharded) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_shards_publish_the_very_plan_that_was_made_at_once(sharded, monkeypatch, processes) -> None:
     from flows.score import files_of, score
     from flows.wiring import open_stores
 
+    monkeypatch.setenv("KAIROS_SHARD_PROCESSES", processes)
     batch = score(as_of=MOMENT, plan_date=AS_OF)
     assert (batch.batch_id, batch.checksum) == (sharded.batch_id, sharded.checksum)
     assert not batch.changed
@@ -200,12 +203,14 @@ RUN = """
 import sys
 from datetime import date, datetime
 from flows.score import plan_candidates, publish_plan, score_candidates
-from flows.wiring import open_stores
+from flows.shard_processes import shard_processes
+from infra.settings import load_settings
 
 version, as_of, day = sys.argv[1], datetime.fromisoformat(sys.argv[2]), date.fromisoformat(sys.argv[3])
 print("begun", flush=True)
-score_candidates(version, as_of, day)
-planned = plan_candidates(version, as_of, day)
+with shard_processes(load_settings()) as processes:
+    score_candidates(version, as_of, day, processes)
+    planned = plan_candidates(version, as_of, day, processes)
 print(publish_plan(version, as_of, day, planned).checksum, flush=True)
 """
 
@@ -213,7 +218,10 @@ print(publish_plan(version, as_of, day, planned).checksum, flush=True)
 def _run(champion: str) -> subprocess.Popen[str]:
     from prefect.settings import PREFECT_API_URL
 
-    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    environment = os.environ | {
+        "PREFECT_API_URL": str(PREFECT_API_URL.value()),
+        "KAIROS_SHARD_PROCESSES": "2",  # whoever works beside the killed run ends with it
+    }
     command = [sys.executable, "-c", RUN, champion, MOMENT.isoformat(), AS_OF.isoformat()]
     return subprocess.Popen(
         command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -152,6 +152,16 @@ def test_an_item_rule_can_empty_a_push(columns, rule):
     assert len(plan.suppressions) == 5  # only what would have made the push, of six candidates
 
 
+def test_items_far_down_a_slot_go_where_all_better_ones_are_stopped():
+    scored = scored_frame(items=60).sort_values("score", ascending=False, ignore_index=True)
+    left = scored["item_id"].iloc[[3, 40, 55]]
+    context = context_for(scored, available=scored["item_id"].isin(left).to_numpy())
+    plan = plan_of(scored, context=context)
+    assert plan.items["item_id"].tolist() == left.tolist()
+    # The ledger tells of those that would have made the push.
+    assert plan.suppressions["item_id"].tolist() == sorted(scored["item_id"].iloc[[0, 1, 2, 4]])
+
+
 def test_an_item_without_a_catalogue_row_is_unavailable():
     scored = scored_frame()
     context = context_for(scored[scored["item_id"] != "i3"])

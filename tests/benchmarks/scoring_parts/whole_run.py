@@ -11,7 +11,10 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +30,10 @@ from features.user_buckets import bucket_ranges, shards_for, user_buckets
 from flows.compiled_files import compiled_ranker
 from flows.planned_shards import planned_shards
 from flows.scored_files import write_frame
+from flows.shard_processes import shard_processes
 from infra.plan_content import PLAN_TABLES, PlanRows, canonical_rows
 from infra.plan_store import PlanStore
+from infra.settings import load_settings
 from models.calibration import Calibrator
 from models.compiled import CompiledRanker
 from models.forest_object import compile_forest, load_forest
@@ -90,7 +95,8 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         (
             f"{CANDIDATES} candidates a user over six slots, {FEATURES} features, {TREES} trees of up to 63 "
             f"leaves, {last['predictor']}; from four times the users memory grows {growth:.2f} times",
-            "limits: reading the features, compiled prediction, a bare binary COPY of the same rows",
+            "limits: reading the features and compiled prediction, each by all threads, and a bare binary "
+            "COPY of the same rows; reasons are no part of either: finding them is LightGBM's own work",
         ),
     )
 
@@ -166,58 +172,104 @@ def read_shard(path: Path) -> tuple[pd.DataFrame, pa.Table]:
     return keys, table.select(list(_NAMES))
 
 
+@lru_cache(maxsize=1)
 def predictor(version: Path, threads: int) -> tuple[CompiledRanker, Ranker]:
-    """(the version's ranker as a run takes it, the same as it was stored)."""
+    """(the version's ranker as a run takes it, the same as it was stored), read once a process."""
     ranker = Ranker.from_json((version / _RANKER).read_text(encoding="utf-8"))
     return compiled_ranker(version, ranker, 0, threads), ranker
 
 
 def contend_run(folder: str, model: str, threads: int) -> dict[str, Any]:
-    """Stages' seconds of the whole run, which ends with the plan live."""
+    """Stages' seconds of the whole run, which ends with the plan live.
+
+    Shards are made in as many processes as there may be threads, as a scoring run makes them.
+    """
     files = sorted(Path(folder).glob("*.parquet"))
-    spent = dict.fromkeys(("read", "predict", "write_scores", "plan", "canonical", "write", "publish"), 0.0)
-    clock = time.perf_counter()
-
-    def lap(stage: str) -> None:
-        nonlocal clock
-        spent[stage] += time.perf_counter() - clock
-        clock = time.perf_counter()
-
+    spent: dict[str, float] = {}
     with throwaway_database() as database, tempfile.TemporaryDirectory() as out:
         with timed():
             clock = time.perf_counter()
-            scorer, ranker = predictor(Path(model), threads)
+            with shard_processes(load_settings(shard_processes=threads)) as processes:
+
+                def every(work: Callable[..., Any], **arguments: Any) -> list[Any]:
+                    asked = {"folder": folder, "out": out, **arguments}
+                    with ThreadPoolExecutor(processes.count) as callers:
+                        started = [
+                            callers.submit(processes.run, work, number=number, **asked)
+                            for number in range(len(files))
+                        ]
+                        return [one.result() for one in started]
+
+                scored = every(score_one, model=model)
+                medians = price_medians([counts for counts, _, _ in scored])
+                spent["score"], clock = time.perf_counter() - clock, time.perf_counter()
+                planned = every(plan_one, medians=medians)
+                spent["plan"], clock = time.perf_counter() - clock, time.perf_counter()
             plan = planned_shards(Path(out), "bench", len(files))
-            counts = []
-            for number, path in enumerate(files):
-                keys, features = read_shard(path)
-                lap("read")
-                keys["score"] = scorer.score(features.to_pandas(split_blocks=True), threads)
-                keys["p_item"] = ranker.chances(keys["score"].to_numpy())
-                lap("predict")
-                write_frame(keys, Path(out) / f"{number}.scores.parquet")
-                counts.append(price_counts(keys["price"], keys["category"]))
-                lap("write_scores")
-            medians = price_medians(counts)
-            for number, (part, buckets) in enumerate(
-                zip(plan.shards, bucket_ranges(len(files)), strict=True)
-            ):
-                keys = pd.read_parquet(Path(out) / f"{number}.scores.parquet")
-                made = plan_of(keys, medians)
-                lap("plan")
-                rows = canonical_rows(made, PLAN_DATE, buckets)
-                lap("canonical")
-                part.write(rows, made.summary)
-                lap("write")
             PlanStore(database).publish_content(plan, **PUBLICATION)
-            lap("publish")
+            spent["publish"] = time.perf_counter() - clock
+        work: dict[str, float] = {}
+        for part in (*(laps for _, _, laps in scored), *planned):
+            for stage, seconds in part.items():
+                work[stage] = work.get(stage, 0.0) + seconds
         return {
-            "predictor": scorer.outcome.words,
+            "predictor": scored[0][1],
             "stages": spent,
+            "process_seconds": work,
             "rows_published": sum(plan.digest.rows.values()),
             "candidate_rows": sum(pq.read_metadata(path).num_rows for path in files),
             "checksum": plan.digest.checksum,
         }
+
+
+class Laps(dict[str, float]):
+    """Seconds by stage, from one call to the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock = time.perf_counter()
+
+    def end(self, stage: str) -> None:
+        """Nothing; what has passed since the last stage was this one's."""
+        now = time.perf_counter()
+        self[stage] = now - self._clock
+        self._clock = now
+
+
+def score_one(number: int, folder: str, out: str, model: str) -> tuple[pd.DataFrame, str, Laps]:
+    """(price counts of the shard, whose scores now lie on disk, how they were predicted, seconds)."""
+    laps = Laps()
+    scorer, ranker = predictor(Path(model), threads=1)
+    keys, features = read_shard(_shard(folder, number))
+    laps.end("read")
+    keys["score"] = scorer.score(features.to_pandas(split_blocks=True), 1)
+    keys["p_item"] = ranker.chances(keys["score"].to_numpy())
+    laps.end("predict")
+    write_frame(keys, _scores(out, number))
+    counts = price_counts(keys["price"], keys["category"])
+    laps.end("write_scores")
+    return counts, scorer.outcome.words, laps
+
+
+def plan_one(number: int, folder: str, out: str, medians: pd.DataFrame) -> Laps:
+    """Seconds; the shard's part of the plan lies on disk."""
+    laps = Laps()
+    count = len(list(Path(folder).glob("*.parquet")))
+    made = plan_of(pd.read_parquet(_scores(out, number)), medians)
+    laps.end("plan")
+    rows = canonical_rows(made, PLAN_DATE, bucket_ranges(count)[number])
+    laps.end("canonical")
+    planned_shards(Path(out), "bench", count).shards[number].write(rows, made.summary)
+    laps.end("write")
+    return laps
+
+
+def _shard(folder: str, number: int) -> Path:
+    return Path(folder) / f"{number:04d}.parquet"
+
+
+def _scores(out: str, number: int) -> Path:
+    return Path(out) / f"{number}.scores.parquet"
 
 
 def plan_of(keys: pd.DataFrame, medians: pd.DataFrame) -> Any:
