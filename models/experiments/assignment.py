@@ -1,4 +1,4 @@
-"""Which experiments a unit is in, and which arm: by hash, so that nothing need be stored to be the same again.
+"""Which experiments a unit is in, and which arm: by hash, so that it is the same again unstored.
 
 Three draws under three salts: of the platform, whether a unit is held out of everything; of the layer, which
 experiment owns it; of the experiment, which arm it falls to. So two experiments of a layer share no unit,

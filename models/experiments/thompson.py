@@ -1,9 +1,9 @@
 """Shares of the arms by how likely each is the best, beside a control whose share never moves.
 
-The control's fixed share keeps its mean unbiased and its propensity known; a floor under every other arm keeps
-the propensities from vanishing, without which no estimate could make up for the allocation. New units get the
-shares of the day they come; who came before keeps the arm, see `assign`. Sample means of arms that were
-allocated so are biased, away from zero at the bottom; `monitoring/experiments/adaptive.py` corrects that.
+The control's fixed share keeps its mean unbiased and its propensity known; a floor under every other arm
+keeps the propensities from vanishing, without which no estimate could make up for the allocation. New units
+get the shares of the day they come; who came before keeps the arm, see `assign`. Sample means of arms that
+were allocated so are biased downwards; `monitoring/experiments/adaptive.py` corrects that.
 
 Source: Thompson (1933); Russo et al. (2018), A tutorial on Thompson sampling; Hadad et al. (2021).
 """
@@ -57,8 +57,8 @@ def thompson_shares(
     free = 1.0 - params.control_share - params.floor * len(tried)
     if not 0.0 < params.control_share < 1.0 or params.floor <= 0.0 or free < 0.0 or not len(tried):
         raise UsageError(
-            f"control share {params.control_share:g} and a floor of {params.floor:g} for each of {len(tried)} "
-            "arms must be > 0 and leave something to share; lower them."
+            f"control share {params.control_share:g} and a floor of {params.floor:g} for each of "
+            f"{len(tried)} arms must be > 0 and leave something to share; lower them."
         )
     if ((hits < 0) | (hits > tried)).any():
         raise UsageError("an arm has more conversions than units, must be between 0 and its units; recount.")

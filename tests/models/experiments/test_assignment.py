@@ -1,4 +1,4 @@
-"""Assignment is even, sticky, and independent between experiments; layers exclude and the holdout stays out."""
+"""Assignment is even, sticky and independent between experiments; layers exclude, the holdout stays out."""
 
 from __future__ import annotations
 
