@@ -26,11 +26,11 @@ from features.errors import UsageError
 from monitoring.experiments.spending import Spending, spent
 
 Doubles = NDArray[np.float64]
-LEAST_STEP = 0.002
+LEAST_STEP = 0.01
 """A look must add this part of the information so far: less is the same look again."""
 _FARTHEST_Z = 8.5  # beyond it lies less than 1e-16
-_POINTS_PER_SPREAD = 6.0
-_LEAST_POINTS, _MOST_POINTS = 48, 1_600
+_POINTS_PER_SPREAD = 5.0
+_POINTS_STEP, _MOST_POINTS = 32, 960
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,18 @@ class Boundaries:
             drift: E(S) a unit of information, which is E(Z) at the planned total.
         """
         drifts = np.atleast_1d(np.asarray(drift, dtype=np.float64))
-        upwards = np.stack([self.beyond(look, bound, drifts) for look, bound in enumerate(self.z)])
-        downwards = np.stack([self.beyond(look, bound, -drifts) for look, bound in enumerate(self.z)])
+        looks = range(len(self.z))
+        upwards = np.stack([self.crossing(look, drifts) for look in looks])
+        downwards = np.stack([self.crossing(look, -drifts) for look in looks])
         return upwards, downwards
+
+    def crossing(self, look: int, drifts: Doubles) -> Doubles:
+        """The chance of leaving upwards at the look, one entry a drift.
+
+        An endless boundary counts as the farthest point that is carried on, so that nothing gets lost where
+        drifts are large.
+        """
+        return self.beyond(look, min(self.z[look], _FARTHEST_Z), drifts)
 
     def beyond(self, look: int, z: float, drifts: Doubles) -> Doubles:
         """The chance of reaching the look and having Z >= z there, one entry a drift.
@@ -166,8 +175,8 @@ def _carried(information: tuple[float, ...], look: int, bound: float, before: St
     info = information[look]
     steps = np.diff((0.0, *information[: look + 2]))[look:]
     edge = min(bound, _FARTHEST_Z) * sqrt(info)
-    wanted = ceil(_POINTS_PER_SPREAD * 2.0 * edge / sqrt(steps.min()))
-    unit, weights = _gauss(min(max(wanted, _LEAST_POINTS), _MOST_POINTS))
+    wanted = ceil(_POINTS_PER_SPREAD * 2.0 * edge / sqrt(steps.min()) / _POINTS_STEP) + 1
+    unit, weights = _gauss(min(wanted * _POINTS_STEP, _MOST_POINTS))
     points = unit * edge
     if before is None:
         density = _normal(points / sqrt(info)) / sqrt(info)

@@ -1,12 +1,12 @@
 """What a challenger would have earned, from choices that another policy made and logged with their chance.
 
-Three estimates: inverse propensities (IPS, no bias, large variance), self-normalised (SNIPS, a small bias, less
-variance) and doubly robust (DR, right if either the propensities or the model of rewards are). Rows of a unit
-are not taken as independent, and intervals are corrected for skewness, which weights bring with them.
+Three estimates: inverse propensities (IPS, no bias, large variance), self-normalised (SNIPS, a small bias,
+less variance) and doubly robust (DR, right if either the propensities or the model of rewards are). Rows of a
+unit are not taken as independent, and intervals are corrected for skewness, which weights bring with them.
 
 Source: Horvitz and Thompson (1952); Swaminathan and Joachims (2015), The self-normalized estimator for
-counterfactual learning; Dudik, Erhan, Langford and Li (2014), Doubly robust policy evaluation and optimization;
-Kish (1965), effective sample size; Hall (1992), On the removal of skewness by transformation.
+counterfactual learning; Dudik, Erhan, Langford and Li (2014), Doubly robust policy evaluation and
+optimization; Kish (1965), effective sample size; Hall (1992), On the removal of skewness by transformation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OffPolicyParams:
         clip: Larger weights count as this; None keeps them. Clipping trades variance for a bias that is told.
         alpha: 1 minus the intervals' confidence.
         least_effective: Fewer effective rows and nothing should be concluded.
-        largest_z: The mean weight may be so many standard errors off 1; farther, and the propensities are wrong
+        largest_z: The mean weight may be so many standard errors off 1; farther, and propensities are wrong
             or the challenger does what was never tried.
     """
 
@@ -51,8 +51,8 @@ class LoggedChoices:
         reward: What came of it.
         propensity: The chance that the logging policy had of this choice, > 0.
         target: The chance that the challenger has of the same choice.
-        foretold: The model's reward of the choice that was made; None without a model. The model must not have
-            seen the unit (fit it on other units).
+        foretold: The model's reward of the choice that was made; None without a model. The model must
+            not have seen the unit (fit it on other units).
         foretold_target: The model's mean reward over the challenger's choices.
     """
 
@@ -225,7 +225,7 @@ def _warnings(mean_weight: OffPolicyEstimate, effective: float, params: OffPolic
     if mean_weight.error > 0 and abs(mean_weight.value - 1.0) > params.largest_z * mean_weight.error:
         found.append(
             f"the mean weight is {mean_weight.value:.3f}, must be 1 within "
-            f"{params.largest_z * mean_weight.error:.3f}: propensities are wrong, or the challenger does what was "
-            "never tried"
+            f"{params.largest_z * mean_weight.error:.3f}: propensities are wrong, or the challenger does "
+            "what was never tried"
         )
     return tuple(found)

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2, chi2_contingency, chisquare, ncx2
+from scipy.special import chdtrc, chdtri
+from scipy.stats import ncx2
 
 LEVEL = 0.005
 LEAST_EXPECTED = 10.0
@@ -100,13 +101,13 @@ def counts_only_detection(units: int, loss: float, level: float = LEVEL) -> floa
     """
     left = units / 2.0 * (2.0 - loss)
     apart = (units / 2.0 * loss) ** 2 / left
-    return float(ncx2.sf(chi2.isf(level, 1), 1, apart))
+    return float(ncx2.sf(chdtri(1, level), 1, apart))
 
 
 def _allocation_p(shares: Sequence[float], assigned: Sequence[int]) -> float:
     total = sum(assigned)
     expected = np.array(shares, dtype=np.float64) / sum(shares) * total
-    return float(chisquare(assigned, expected).pvalue) if expected.min() >= LEAST_EXPECTED else float("nan")
+    return _chi_square_p(np.array(assigned), expected, len(expected) - 1)
 
 
 def _loss_p(assigned: Sequence[int], found: Sequence[int]) -> float:
@@ -114,6 +115,10 @@ def _loss_p(assigned: Sequence[int], found: Sequence[int]) -> float:
     if table[1].sum() == 0:
         return 1.0 if min(assigned) > 0 else float("nan")
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    return _chi_square_p(table, expected, table.shape[1] - 1)
+
+
+def _chi_square_p(counts: np.ndarray, expected: np.ndarray, freedom: int) -> float:
     if expected.min() < LEAST_EXPECTED:
         return float("nan")
-    return float(chi2_contingency(table, correction=False)[1])
+    return float(chdtrc(freedom, ((counts - expected) ** 2 / expected).sum()))

@@ -56,7 +56,7 @@ def stop_estimate(effect: float, error: float, looks: Boundaries, alpha: float =
 
     def as_high(drift: float) -> float:
         drifts = np.array([drift])
-        earlier = sum(float(looks.beyond(look, looks.z[look], drifts)[0]) for look in range(last))
+        earlier = sum(float(looks.crossing(look, drifts)[0]) for look in range(last))
         return earlier + float(looks.beyond(last, z, drifts)[0])
 
     def drift_where(level: float) -> float:
