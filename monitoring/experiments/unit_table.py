@@ -77,7 +77,7 @@ def unit_table(design: Design, exposures: pd.DataFrame, outcomes: pd.DataFrame, 
         ContractError: A missing column, an unknown arm, a unit twice.
     """
     _check(design, exposures, outcomes)
-    known = exposures[pd.to_datetime(exposures["assigned_at"], utc=True) < pd.Timestamp(as_of)]
+    known = exposures[_instants(exposures["assigned_at"]) < _instant(as_of)]
     exposed = _instants(known["exposed_at"])
     exposed[~(exposed < _instant(as_of))] = np.datetime64("NaT", "us")
     names = [arm.name for arm in design.split.arms]
@@ -216,7 +216,8 @@ def _cut(table: UnitTable, rows: NDArray[np.bool_]) -> UnitTable:
 
 
 def _instants(values: pd.Series) -> NDArray[np.datetime64]:
-    return pd.to_datetime(values, utc=True).dt.tz_localize(None).to_numpy(dtype="datetime64[us]").copy()
+    told = values if isinstance(values.dtype, pd.DatetimeTZDtype) else pd.to_datetime(values, utc=True)
+    return told.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[us]").copy()
 
 
 def _instant(at: datetime) -> np.datetime64:
