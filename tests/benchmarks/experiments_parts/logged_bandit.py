@@ -1,8 +1,8 @@
 """A small shop whose pushes are chosen as our planner chooses them, with a known worth of any other policy.
 
 Users are of a few kinds; each kind has its own chance that a push in a slot with an item is answered, and
-each user answers more or less than their kind. The live policy's choices are epsilon-soft by the planner's own
-code and logged with its propensities; the challenger knows a little better which slot and item are best.
+each user answers more or less than their kind. The live policy's choices are epsilon-soft by the planner's
+own code and logged with its propensities; the challenger knows a little better which slot and item are best.
 """
 
 from __future__ import annotations
