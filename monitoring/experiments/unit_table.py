@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -31,6 +31,7 @@ class UnitTable:
         sums: Outcome -> the sum over the unit's window, as far as it is known.
         past: Covariate -> the unit's value before, NaN without a past.
         propensities: Arm -> the chance it had of it; empty where shares do not move.
+        labels: Column -> the unit's slice, as its slot or scene.
     """
 
     arm: NDArray[np.intp]
@@ -40,6 +41,7 @@ class UnitTable:
     sums: Mapping[str, Doubles]
     past: Mapping[str, Doubles]
     propensities: Mapping[str, Doubles]
+    labels: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
 
     def as_of(self, design: Design, as_of: datetime) -> UnitTable:
         """The table of units as it was earlier, if every window that is over then was over by now.
@@ -47,7 +49,7 @@ class UnitTable:
         Windows that are not over keep their later sums, so only what `is_over` may be judged.
         """
         known = self.assigned_at < _instant(as_of)
-        cut = _cut(self, known)
+        cut = rows_of(self, known)
         later = ~(cut.exposed_at < _instant(as_of))
         exposed = np.where(later, np.datetime64("NaT", "us"), cut.exposed_at)
         return replace(cut, exposed_at=exposed, is_over=_is_over(exposed, design, as_of))
@@ -63,7 +65,13 @@ class UnitTable:
         )
 
 
-def unit_table(design: Design, exposures: pd.DataFrame, outcomes: pd.DataFrame, as_of: datetime) -> UnitTable:
+def unit_table(
+    design: Design,
+    exposures: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    as_of: datetime,
+    slices: Sequence[str] = (),
+) -> UnitTable:
     """The table of the experiment's units as of a moment.
 
     Args:
@@ -72,11 +80,12 @@ def unit_table(design: Design, exposures: pd.DataFrame, outcomes: pd.DataFrame, 
             not on record. Rows assigned at or after `as_of` are ignored.
         outcomes: (unit_id, outcome_ts) and the metrics' columns, any number of rows a unit. What lies before
             the exposure, after its window or at or after `as_of` does not count.
+        slices: Columns of `exposures` that were known at assignment, as slot or device, to explore by.
 
     Raises:
         ContractError: A missing column, an unknown arm, a unit twice.
     """
-    _check(design, exposures, outcomes)
+    _check(design, exposures, outcomes, slices)
     known = exposures[_instants(exposures["assigned_at"]) < _instant(as_of)]
     exposed = _instants(known["exposed_at"])
     exposed[~(exposed < _instant(as_of))] = np.datetime64("NaT", "us")
@@ -94,6 +103,7 @@ def unit_table(design: Design, exposures: pd.DataFrame, outcomes: pd.DataFrame, 
             arm: known[PROPENSITY + arm].to_numpy(dtype=np.float64)
             for arm in (names if design.is_adaptive else ())
         },
+        labels={name: known[name].to_numpy(dtype=object) for name in slices},
     )
 
 
@@ -147,11 +157,15 @@ def _adaptive(table: UnitTable, metric: Metric, arm: int, design: Design) -> Dif
     return adaptive_difference(*means)
 
 
-def _check(design: Design, exposures: pd.DataFrame, outcomes: pd.DataFrame) -> None:
+def _check(design: Design, exposures: pd.DataFrame, outcomes: pd.DataFrame, slices: Sequence[str]) -> None:
     past = {metric.covariate for metric in design.metrics if metric.covariate is not None}
     chances = {PROPENSITY + arm.name for arm in design.split.arms} if design.is_adaptive else set()
     for name, frame, wanted in (
-        ("exposures", exposures, {"unit_id", "arm", "assigned_at", "exposed_at"} | past | chances),
+        (
+            "exposures",
+            exposures,
+            {"unit_id", "arm", "assigned_at", "exposed_at"} | past | chances | set(slices),
+        ),
         ("outcomes", outcomes, {"unit_id", "outcome_ts"} | {c for m in design.metrics for c in m.columns}),
     ):
         missing = sorted(wanted - set(frame.columns))
@@ -202,16 +216,17 @@ def _is_over(exposed: NDArray[np.datetime64], design: Design, as_of: datetime) -
     return np.asarray(exposed + _days(design.window_days + design.settling_days) <= _instant(as_of))
 
 
-def _cut(table: UnitTable, rows: NDArray[np.bool_]) -> UnitTable:
+def rows_of(table: UnitTable, rows: NDArray[np.bool_]) -> UnitTable:
+    """The table of these units only."""
     return UnitTable(
         table.arm[rows],
         table.assigned_at[rows],
         table.exposed_at[rows],
         table.is_over[rows],
-        *(
-            {name: one[rows] for name, one in each.items()}
-            for each in (table.sums, table.past, table.propensities)
-        ),
+        {name: values[rows] for name, values in table.sums.items()},
+        {name: values[rows] for name, values in table.past.items()},
+        {name: values[rows] for name, values in table.propensities.items()},
+        {name: values[rows] for name, values in table.labels.items()},
     )
 
 

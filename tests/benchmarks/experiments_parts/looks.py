@@ -1,9 +1,9 @@
-"""Planned looks: how often nothing is called something, how often something is found, how honest its interval is.
+"""Planned looks: how often nothing is called something, what is found, how honest intervals are.
 
-Every experiment is made up, joined and read out by the functions that users' experiments go through, every day
-until one decides; weekly looks are planned, and harm may stop on any day. Without an effect a ship or a stop
-for harm is a false positive. With the effect that the power calculation promises to find four times in five, ships
-are counted beside a fixed test of the same experiments at their end.
+Every experiment is made up, joined and read out by the functions that users' experiments go through, every
+day until one decides; weekly looks are planned, and harm may stop on any day. Without an effect a ship or a
+stop for harm is a false positive. With the effect that the power calculation promises to find four times in
+five, ships are counted beside a fixed test of the same experiments at their end.
 """
 
 from __future__ import annotations
@@ -126,9 +126,8 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         words,
         (_table(rows),),
         (
-            f"{count:,} experiments a metric, with and without an effect, of about {world.users:,} users each; "
-            "a standard error of a share near 5 % is "
-            f"{np.sqrt(0.05 * 0.95 / count):.2%}",
+            f"{count:,} experiments a metric, with and without an effect, of about {world.users:,} users "
+            f"each; a standard error of a share near 5 % is {np.sqrt(0.05 * 0.95 / count):.2%}",
         ),
     )
 

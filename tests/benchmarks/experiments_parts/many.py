@@ -1,4 +1,4 @@
-"""Thousands of experiments in a few processes: the same seeds give the same experiments however many there are."""
+"""Thousands of experiments in a few processes: the same experiments however many there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sample-ratio mismatch: whether 1 % lost in one arm is seen, and how often arms in order are called wrong."""
+"""Sample-ratio mismatch: whether 1 % lost in one arm is seen, and how often arms in order are called."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         (
             f"{count:,} experiments of {_USERS:,} users, assigned by the hash; {_USUAL_LOSS:.0%} are lost in "
             "either arm anyway",
-            f"a chi-square of the arms' counts alone sees {alone:.0%}: what makes the difference is that who was "
-            "assigned is on record",
+            f"a chi-square of the arms' counts alone sees {alone:.0%}: what makes the difference is that "
+            "who was assigned is on record",
         ),
     )
 

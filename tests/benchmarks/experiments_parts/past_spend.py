@@ -47,8 +47,8 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         connection.register("chunk", chunk)
         made = "INSERT INTO purchases" if number else "CREATE TABLE purchases AS"
         connection.execute(
-            f"{made} SELECT user_id, (event_ts AT TIME ZONE 'America/New_York')::DATE AS day, amount FROM chunk "
-            "WHERE event_type = 'purchase'"
+            f"{made} SELECT user_id, (event_ts AT TIME ZONE 'America/New_York')::DATE AS day, amount FROM "
+            "chunk WHERE event_type = 'purchase'"
         )
     users = [
         user for (user,) in connection.execute("SELECT DISTINCT user_id FROM purchases ORDER BY 1").fetchall()
@@ -84,11 +84,11 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
                 "z": z,
             },
         },
-        f"{cut:.1%} of the variance of spend, the least of {len(_DATES)} dates {min(cuts[_DECLARED_PAST]):.1%}",
+        f"{cut:.1%} of the variance of spend; least of {len(_DATES)} dates {min(cuts[_DECLARED_PAST]):.1%}",
         (table,),
         (
-            f"{len(users):,} households, spend in {_WINDOW_DAYS} days, past of {_DECLARED_PAST}; those without a "
-            "purchase in it count as without a past",
+            f"{len(users):,} households, spend in {_WINDOW_DAYS} days, past of {_DECLARED_PAST}; those "
+            "without a purchase in it count as without a past",
         ),
     )
 
