@@ -1,5 +1,6 @@
 """The difference of two arms whose shares moved while the experiment ran (Thompson), with honest errors.
- A plain mean of an arm that got more units because it looked good is biased downwards (an arm that looked
+
+A plain mean of an arm that got more units because it looked good is biased downwards (an arm that looked
 bad by chance stays small) and is not normal either. Each unit is instead scored by its inverse propensity
 about what was known of the arm before its batch, which has no bias, and scores are weighed by the root of
 the propensity, which evens out their variances and makes the weighted mean normal.

@@ -1,5 +1,6 @@
 """Group-sequential boundaries for looks at any information, by exact recursive integration.
- The statistic of look k is Z_k = S_k / sqrt(I_k), where S has independent normal increments. The density of
+
+The statistic of look k is Z_k = S_k / sqrt(I_k), where S has independent normal increments. The density of
 S among experiments that go on is carried from look to look on Gauss-Legendre points; a boundary is where
 what leaves has the probability that the spending function allows. A look spends by the planned information,
 but is correlated with earlier ones by the information it has, so that looks may come early, late, often or

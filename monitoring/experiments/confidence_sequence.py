@@ -1,5 +1,6 @@
 """Intervals that hold at every look at once, however many there are and whatever made somebody look.
- They are wider than an interval for one planned look, by half or more, and narrowest (relative to what they
+
+They are wider than an interval for one planned look, by half or more, and narrowest (relative to what they
 could be) at a time that is declared ahead. They are asymptotic: what is looked at first must rest on enough
 units.
 

@@ -1,5 +1,6 @@
 """Harm that may be seen on any day, and stops at once: guardrails, and a primary that surely falls.
- Means are judged by a one-sided confidence sequence, events that a unit has or has not also one by one. All
+
+Means are judged by a one-sided confidence sequence, events that a unit has or has not also one by one. All
 arms and guardrails share one level of false alarms, the primary has its own.
 """
 

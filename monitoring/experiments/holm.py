@@ -1,5 +1,6 @@
 """Several comparisons at one level: Holm's steps, also over sequential boundaries.
- At any look the comparison is rejected whose boundary at level alpha / (how many are left) it has crossed,
+
+At any look the comparison is rejected whose boundary at level alpha / (how many are left) it has crossed,
 then again with one less left. Boundaries of a higher level lie lower at every look, so the steps are
 consistent and the chance of any false rejection is at most alpha whatever the correlations.
 

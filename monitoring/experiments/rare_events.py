@@ -1,5 +1,6 @@
 """Harm in rare events: complaints and opt-outs are judged one by one, exactly, long before a mean could be.
- Among the units with an event, each is of the treatment with the chance of its share if the arms are alike.
+
+Among the units with an event, each is of the treatment with the chance of its share if the arms are alike.
 The evidence is how much better a share drawn evenly from (share, 1) foretells what was seen; under no harm
 it is at least 1 / alpha at any time with chance alpha at most, without any approximation.
 

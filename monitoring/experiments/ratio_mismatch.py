@@ -1,9 +1,10 @@
 """Sample-ratio mismatch: units that arms should have and do not, which no analysis can make good.
- Two things can go wrong, and each is tested with half of the level. *Allocation*: the arms hold other
+
+Two things can go wrong, and each is tested with half of the level. *Allocation*: the arms hold other
 numbers of units than their shares say; the hash or eligibility is broken. *Loss*: of the units that were
 assigned (that is on record, so it needs no guess) an arm lost more on the way to the data than another;
 logging or delivery is. Loss is what happens, and counts alone hardly see it: 1 % lost of one of two arms of
-100,000 makes a chi-square of the counts reject at 0.005 in 28 of 100 experiments, because the arms' sizes
+100,000 makes a chi-square of the counts reject at 0.005 in 29 of 100 experiments, because the arms' sizes
 vary by chance about as much. Given who was assigned, the same loss is dozens of standard errors.
 
 Looks are daily and not planned, so look k may spend the level times 1 / (k (k + 1)): all looks together never
@@ -22,7 +23,8 @@ import numpy as np
 from scipy.special import chdtrc, chdtri
 from scipy.stats import ncx2
 
-LEVEL = 0.005
+LEVEL = 0.002
+"""Of false alarms over all looks: a blocked readout wakes somebody."""
 LEAST_EXPECTED = 10.0
 """Fewer units in a cell by expectation and chi-square is no approximation: nothing is said."""
 
@@ -92,7 +94,7 @@ def ratio_mismatch(
     return MismatchVerdict(loss < each or allocation < each, allocation, loss, each, words)
 
 
-def counts_only_detection(units: int, loss: float, level: float = LEVEL) -> float:
+def counts_only_detection(units: int, loss: float, level: float = 0.005) -> float:
     """How often a chi-square of two even arms' counts alone would see that one lost this part of its units.
 
     Examples:

@@ -1,5 +1,6 @@
 """What an experiment that stopped at a boundary has found, allowing for that it stopped.
- An effect that made an experiment stop early is too large on average. Outcomes are therefore ordered by
+
+An effect that made an experiment stop early is too large on average. Outcomes are therefore ordered by
 stage: an upward stop at an earlier look is stronger evidence than one at a later, and at the same look Z
 decides. The interval inverts the tests in that order and holds the truth as often as it says; the point is
 the effect under which what was seen is the median. All of it needs the looks so far only.

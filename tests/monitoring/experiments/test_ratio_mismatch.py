@@ -29,7 +29,7 @@ def test_daily_looks_together_raise_as_few_false_alarms_as_declared():
             ratio_mismatch(ARMS, HALVES, had.tolist(), (had - gone).tolist(), look=day).is_mismatch
             for day, (had, gone) in enumerate(zip(assigned, lost, strict=True), start=1)
         )
-    assert alarmed / experiments <= 0.005 + 3 * np.sqrt(0.005 / experiments)
+    assert alarmed / experiments <= 0.002 + 3 * np.sqrt(0.002 / experiments)
 
 
 def test_counts_alone_would_not_see_it():
