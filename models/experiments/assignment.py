@@ -46,11 +46,12 @@ def arm_codes(unit_ids: Any, split: Split) -> np.ndarray:
         >>> arm_codes(["u1", "u2", "u3", "u4"], split).tolist()
         [1, 1, 1, 0]
     """
-    in_layer = places(unit_ids, f"layer|{split.layer}")
-    taken = (in_layer >= split.starts_at) & (in_layer < split.ends_at)
     edges = np.cumsum([arm.share for arm in split.arms])[:-1]
     arm = np.searchsorted(edges, places(unit_ids, f"arm|{split.name}"), side="right")
-    return np.where(taken, arm, -1)
+    if (split.starts_at, split.ends_at) == (0.0, 1.0):
+        return arm
+    in_layer = places(unit_ids, f"layer|{split.layer}")
+    return np.where((in_layer >= split.starts_at) & (in_layer < split.ends_at), arm, -1)
 
 
 def assign(

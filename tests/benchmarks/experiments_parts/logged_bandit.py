@@ -32,7 +32,7 @@ class Bandit:
         seed: Of the truth, which is the same in every experiment.
     """
 
-    users: int = 2_000
+    users: int = 1_000
     days: int = 4
     kinds: int = 5
     slots: int = 3

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from tests.benchmarks.scoring_parts.part import Effort, Say
 
 T = TypeVar("T")
-FULL = 4_000
+FULL = 3_000
 _CHUNK = 50
 
 
