@@ -38,7 +38,8 @@ def decide(
     """The decision as of a moment.
 
     Harm comes first; then an arm that crossed its boundary, the better of two; then the plan's end, which
-    keeps the control, or asks for more time where units came more slowly than planned.
+    keeps the control, or asks for more time where units came more slowly than planned. One arm that is
+    surely worse stops all of them: launch the others again without it.
 
     Args:
         looks: The planned looks so far, the newest last.
@@ -83,6 +84,8 @@ def _crossing(one: Tested) -> str:
 
 
 def _extension(design: Design, as_of: datetime, information: float) -> str:
+    if information >= design.least_information:
+        return f"the last look was due, and {design.primary.name} could not be judged"
     found = (
         f"the last look was due, with {information:.0%} of the planned units, must be >= "
         f"{design.least_information:.0%}"

@@ -47,6 +47,14 @@ class Design:
         tightest_at: The part of the planned units at which intervals for unplanned looks are narrowest.
         least_information: The last look ends the experiment if it has this part of the planned information.
         is_adaptive: Whether arms' shares move while it runs (Thompson); then there is one look.
+
+    Examples:
+        >>> from datetime import UTC
+        >>> split = Split("spring", "timing", 0.0, 0.2, (Arm("control", 0.5), Arm("evening", 0.5)))
+        >>> design = Design(split, "evenings convert", "crm", Metric("buyers", "orders", is_flag=True),
+        ...                 datetime(2026, 3, 2, tzinfo=UTC), (7, 14), 20_000, 0.05)
+        >>> f"{design.ends_at:%Y-%m-%d}", design.planned_information(design.treatments[0])
+        ('2026-03-16', 5000.0)
     """
 
     split: Split

@@ -23,6 +23,8 @@ from monitoring.experiments.cuped import covariates, moments
 from monitoring.experiments.design import Design
 from monitoring.experiments.metrics import Doubles, Metric
 
+_SHARES = 200  # shares are tried in steps of half a percent
+
 
 @dataclass(frozen=True)
 class Past:
@@ -50,7 +52,8 @@ class PowerVerdict:
         is_enough: Whether that is what the design asks for.
         units: Of all arms, whose window is over at the last look.
         detectable_relative: The smallest effect that this design finds with its power.
-        days_needed, share_needed: Of the same design but longer, or larger; None where that does not suffice.
+        days_needed, share_needed: Of the same design but longer, or larger; None where it is enough as it is,
+            or that does not suffice.
         inflation: Units that looking costs: times those of a test with one look at the end.
         words: The verdict with its numbers and the nearest designs that work.
     """
@@ -144,28 +147,30 @@ def check_power(design: Design, past: Past, largest_share: float = 1.0) -> Power
         raise UsageError("no day of past arrivals, must be at least one; count eligible units by day.")
     longest = len(past.arrivals) + ceil(design.window_days + design.settling_days)
     here = _power(design, past)
-    days = _first(
-        lambda day: _power(_lasting(design, day), past) >= design.power,
-        design.look_days[-1] + 1,
-        max(longest, design.look_days[-1]),
-    )
-    steps = 200
-    step = _first(
-        lambda number: _power(_taking(design, number / steps), past) >= design.power,
-        int(design.split.share * steps) + 1,
-        int(largest_share * steps),
-    )
+    is_enough = here >= design.power
+    days = step = None
+    if not is_enough:
+        days = _first(
+            lambda day: _power(_lasting(design, day), past) >= design.power,
+            design.look_days[-1] + 1,
+            max(longest, design.look_days[-1]),
+        )
+        step = _first(
+            lambda number: _power(_taking(design, number / _SHARES), past) >= design.power,
+            int(design.split.share * _SHARES) + 1,
+            int(largest_share * _SHARES),
+        )
     looks = _looks(design, past)
     detectable = _detectable(design, past, looks)
     units = units_by(design, past, design.look_days[-1])
     inflation = inflation_factor(looks, design.level, design.power) if looks is not None else float("nan")
     verdict = PowerVerdict(
         power=here,
-        is_enough=here >= design.power,
+        is_enough=is_enough,
         units=units,
         detectable_relative=detectable,
         days_needed=days,
-        share_needed=None if step is None else step / steps,
+        share_needed=None if step is None else step / _SHARES,
         inflation=inflation,
         words="",
     )
@@ -186,7 +191,7 @@ def _words(design: Design, past: Past, found: PowerVerdict) -> str:
     if found.share_needed is not None:
         options.append(f"{found.share_needed:.1%} of the layer instead of {design.split.share:.1%}")
     if np.isfinite(found.detectable_relative):
-        options.append(f"a smallest effect of {found.detectable_relative:+.1%}")
+        options.append(f"a smallest effect of {ceil(found.detectable_relative * 1_000) / 1_000:+.1%}")
     nearest = (
         f"; what works: {', or '.join(options)}" if options else "; nothing near works, measure another way"
     )

@@ -56,7 +56,7 @@ def judged(design: Design, table: UnitTable, as_of: datetime, history: Sequence[
         return Readout(design.split.name, as_of, "blocked", None, reasons, mismatch, (), None, 0.0)
     found, missing = _differences(design, table)
     primaries = [(design.primary.name, arm.name) for arm in design.treatments]
-    information = min(_information(design, found, key) for key in primaries)
+    information = table.information(design)
     before = tuple(look for look in history if look.as_of < as_of)
     look = _look(design, found, before, as_of, information)
     looks = (*before, look) if look is not None else before
@@ -70,15 +70,20 @@ def judged(design: Design, table: UnitTable, as_of: datetime, history: Sequence[
     ]
     rejected = rejections(looks, primaries, design)
     outcome = decide(design, looks, rejected, harms, missing, as_of, information)
+    effects = primary_effects(design, found, looks, rejected)
     return Readout(
         design.split.name,
         as_of,
         outcome.decision,
         outcome.winner,
-        (*outcome.reasons, *(one.words for one in guardrails if not one.is_harm)),
+        (
+            *outcome.reasons,
+            *(one.words for one in effects),
+            *(one.words for one in guardrails if not one.is_harm),
+        ),
         mismatch,
         (
-            *primary_effects(design, found, looks, rejected),
+            *effects,
             *secondary_effects(design, found, looks, outcome.winner),
             *(one.effect for one in guardrails if one.effect is not None),
         ),
@@ -111,11 +116,6 @@ def _differences(design: Design, table: UnitTable) -> tuple[Found, dict[tuple[st
     return found, missing
 
 
-def _information(design: Design, found: Found, key: tuple[str, str]) -> float:
-    names = [arm.name for arm in design.split.arms]
-    return information_of(found[key], design, names.index(key[1])) if key in found else 0.0
-
-
 def _look(
     design: Design, found: Found, before: Sequence[Look], as_of: datetime, information: float
 ) -> Look | None:
@@ -125,8 +125,10 @@ def _look(
         return None
     if due == 0 or any((design.primary.name, arm.name) not in found for arm in design.treatments):
         return None
+    names = [arm.name for arm in design.split.arms]
     rows = tuple(
-        LookRow(*key, _information(design, found, key), one.effect, one.error) for key, one in found.items()
+        LookRow(metric, arm, information_of(one, design, names.index(arm)), one.effect, one.error)
+        for (metric, arm), one in found.items()
     )
     is_end = due == len(design.look_days) and information >= design.least_information
     return Look(due, as_of, is_end or information >= 1.0, rows)

@@ -32,7 +32,16 @@ class Tested:
 
 
 def looks_of(history: Sequence[Look], metric: str, arm: str) -> list[tuple[LookRow, bool]]:
-    """(what each look saw, whether it was the last), leaving out looks that added nothing."""
+    """(what each look saw, whether it was the last), leaving out looks that added nothing.
+
+    Examples:
+        >>> from datetime import UTC, datetime
+        >>> seen = [LookRow("buyers", "new", units, 0.1, 0.1) for units in (0.5, 0.502, 0.9)]
+        >>> day = datetime(2026, 3, 9, tzinfo=UTC)
+        >>> looks = [Look(number, day, False, (row,)) for number, row in enumerate(seen, start=1)]
+        >>> [row.information for row, _ in looks_of(looks, "buyers", "new")]
+        [0.5, 0.9]
+    """
     kept: list[tuple[LookRow, bool]] = []
     for look in history:
         row = look.row(metric, arm)

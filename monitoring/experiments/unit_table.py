@@ -54,6 +54,16 @@ class UnitTable:
         exposed = np.where(later, np.datetime64("NaT", "us"), cut.exposed_at)
         return replace(cut, exposed_at=exposed, is_over=_is_over(exposed, design, as_of))
 
+    def information(self, design: Design) -> float:
+        """Units whose window is over as a part of those planned, of the arm with least."""
+        over = np.bincount(self.arm[self.is_over], minlength=len(design.split.arms)).astype(np.float64)
+        if not over.all():
+            return 0.0
+        return min(
+            float(over[code] * over[0] / (over[code] + over[0])) / design.planned_information(arm)
+            for code, arm in enumerate(design.treatments, start=1)
+        )
+
     def counts(self, design: Design, as_of: datetime, after_days: float) -> tuple[list[int], list[int]]:
         """(assigned, found) by arm, of units assigned at least so long ago."""
         due = self.assigned_at <= _instant(as_of) - _days(after_days)
@@ -76,8 +86,9 @@ def unit_table(
 
     Args:
         exposures: (unit_id, arm, assigned_at, exposed_at) and the covariates, one row an assigned unit.
-            `exposed_at` is when its push was sent or, in an unsent arm, planned to be; null where that is
-            not on record. Rows assigned at or after `as_of` are ignored.
+            `exposed_at` is when its push was sent or, in an unsent arm, planned to be; a unit to which its
+            arm's policy sends nothing was exposed to that silence when it was planned. Null means that
+            nothing is on record, and counts as lost. Rows assigned at or after `as_of` are ignored.
         outcomes: (unit_id, outcome_ts) and the metrics' columns, any number of rows a unit. What lies before
             the exposure, after its window or at or after `as_of` does not count.
         slices: Columns of `exposures` that were known at assignment, as slot or device, to explore by.
