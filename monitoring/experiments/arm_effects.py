@@ -12,7 +12,7 @@ from monitoring.experiments.design import Design
 from monitoring.experiments.harm import information_of
 from monitoring.experiments.metrics import Metric
 from monitoring.experiments.result import ANY_TIME, REPEATED, STAGE_WISE, Effect, Look, Role, Verdict
-from monitoring.experiments.sequential_tests import Rejected, Tested, rejections, tested
+from monitoring.experiments.sequential_tests import Rejected, Tested, against_boundaries, rejections
 from monitoring.experiments.stop_estimate import repeated_interval, stop_estimate
 
 Found = Mapping[tuple[str, str], Difference]
@@ -37,7 +37,7 @@ def primary_effects(design: Design, found: Found, looks: Sequence[Look], rejecte
         key = (design.primary.name, arm.name)
         if key not in found:
             continue
-        done = tested(looks, *key, rejected.get(key, design.level), design)
+        done = against_boundaries(looks, *key, rejected.get(key, design.level), design)
         is_stop = key in rejected or bool(looks and looks[-1].is_last)
         if done is None or not is_stop:
             bound = nan if done is None else done.looks.z[-1]
@@ -55,7 +55,7 @@ def primary_effects(design: Design, found: Found, looks: Sequence[Look], rejecte
 def secondary_effects(
     design: Design, found: Found, looks: Sequence[Look], winner: str | None
 ) -> list[Effect]:
-    """Every secondary; those of the winner are tested, since the primary has opened the gate."""
+    """Every secondary; those of the winner are against_boundaries, since the primary has opened the gate."""
     tests = [(metric.name, winner) for metric in design.secondaries if winner is not None]
     rejected = rejections(looks, tests, design)
     level = design.alpha / max(len(design.secondaries) * len(design.treatments), 1)
@@ -65,7 +65,7 @@ def secondary_effects(
             key = (metric.name, arm.name)
             if key not in found:
                 continue
-            done = tested(looks, *key, rejected.get(key, level), design) if key in tests else None
+            done = against_boundaries(looks, *key, rejected.get(key, level), design) if key in tests else None
             if done is None or not isfinite(done.looks.z[-1]):
                 interval = _any_time(found[key], design, code, level)
             else:

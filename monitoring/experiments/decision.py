@@ -9,7 +9,7 @@ from math import ceil
 
 from monitoring.experiments.design import Design
 from monitoring.experiments.result import Decision, Look
-from monitoring.experiments.sequential_tests import Rejected, Tested, tested
+from monitoring.experiments.sequential_tests import Rejected, Tested, against_boundaries
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def decide(
     crossed = {
         key[1]: one
         for key, level in rejected.items()
-        if (one := tested(looks, *key, level, design)) is not None
+        if (one := against_boundaries(looks, *key, level, design)) is not None
     }
     gains = {arm: sign * one.rows[-1].effect for arm, one in crossed.items()}
     worse = [f"{_crossing(crossed[arm])}, for the worse" for arm, gain in gains.items() if gain < 0]

@@ -55,7 +55,9 @@ def looks_of(history: Sequence[Look], metric: str, arm: str) -> list[tuple[LookR
     return kept
 
 
-def tested(history: Sequence[Look], metric: str, arm: str, level: float, design: Design) -> Tested | None:
+def against_boundaries(
+    history: Sequence[Look], metric: str, arm: str, level: float, design: Design
+) -> Tested | None:
     """The arm's looks at this level; None where no look could judge it."""
     kept = looks_of(history, metric, arm)
     if not kept:
@@ -77,7 +79,7 @@ def rejections(history: Sequence[Look], comparisons: Sequence[tuple[str, str]], 
     named = {f"{metric}|{arm}": (metric, arm) for metric, arm in comparisons}
 
     def is_rejected_at(name: str, level: float) -> bool:
-        found = tested(history, *named[name], level, design)
+        found = against_boundaries(history, *named[name], level, design)
         return found is not None and found.is_rejected
 
     found = holm_rejections(list(named), is_rejected_at, design.alpha)
