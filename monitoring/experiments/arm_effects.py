@@ -55,7 +55,7 @@ def primary_effects(design: Design, found: Found, looks: Sequence[Look], rejecte
 def secondary_effects(
     design: Design, found: Found, looks: Sequence[Look], winner: str | None
 ) -> list[Effect]:
-    """Every secondary; those of the winner are against_boundaries, since the primary has opened the gate."""
+    """Every secondary; those of the winner are tested, since the primary has opened the gate."""
     tests = [(metric.name, winner) for metric in design.secondaries if winner is not None]
     rejected = rejections(looks, tests, design)
     level = design.alpha / max(len(design.secondaries) * len(design.treatments), 1)
