@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from models.experiments.split import free_ranges
 from monitoring.experiments.design import Design
@@ -10,16 +10,17 @@ from monitoring.experiments.design import Design
 _LEAST = 1e-9
 
 
-def overlap_words(new: Design, declared: Sequence[Design]) -> str:
+def overlap_words(new: Design, declared: Sequence[Design], used_names: Collection[str] = ()) -> str:
     """Why the new experiment must not start as it is, with the nearest one that may; empty if it may.
 
     Experiments of one layer must not share units at the same time. A name is never used twice, since arms are
     drawn by it: the same name again would give everybody the arm of last time.
 
     Args:
-        declared: Experiments that run, wait, or have ended.
+        declared: Experiments that run or wait.
+        used_names: Of all that there ever were.
     """
-    if any(other.split.name == new.split.name for other in declared):
+    if new.split.name in {*used_names, *(other.split.name for other in declared)}:
         return f"an experiment {new.split.name!r} exists already, must be new; take another name"
     others = [
         other

@@ -94,13 +94,9 @@ def judged(design: Design, table: UnitTable, as_of: datetime, history: Sequence[
 
 
 def _mismatch(design: Design, table: UnitTable, as_of: datetime) -> MismatchVerdict:
-    assigned, exposed = table.counts(design, as_of, EXPOSURE_DAYS)
     names = [arm.name for arm in design.split.arms]
-    shares = [arm.share for arm in design.split.arms]
-    if table.propensities and len(table.arm):
-        shares = [float(table.propensities[name].mean()) for name in names]
     days = max(int((as_of - design.starts_at) / timedelta(days=1)), 1)
-    return ratio_mismatch(names, shares, assigned, exposed, look=days)
+    return ratio_mismatch(names, *table.counts(design, as_of, EXPOSURE_DAYS), look=days)
 
 
 def _differences(design: Design, table: UnitTable) -> tuple[Found, dict[tuple[str, str], str]]:

@@ -64,14 +64,18 @@ class UnitTable:
             for code, arm in enumerate(design.treatments, start=1)
         )
 
-    def counts(self, design: Design, as_of: datetime, after_days: float) -> tuple[list[int], list[int]]:
-        """(assigned, found) by arm, of units assigned at least so long ago."""
+    def counts(
+        self, design: Design, as_of: datetime, after_days: float
+    ) -> tuple[list[float], list[int], list[int]]:
+        """(expected shares, units assigned, found of them) by arm, of units assigned at least so long ago."""
         due = self.assigned_at <= _instant(as_of) - _days(after_days)
         found = due & ~np.isnat(self.exposed_at)
-        arms = len(design.split.arms)
+        arms = design.split.arms
+        moved = bool(self.propensities) and due.any()
         return (
-            np.bincount(self.arm[due], minlength=arms).tolist(),
-            np.bincount(self.arm[found], minlength=arms).tolist(),
+            [float(self.propensities[arm.name][due].mean()) if moved else arm.share for arm in arms],
+            np.bincount(self.arm[due], minlength=len(arms)).tolist(),
+            np.bincount(self.arm[found], minlength=len(arms)).tolist(),
         )
 
 

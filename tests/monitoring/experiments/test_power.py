@@ -94,6 +94,7 @@ def test_experiments_of_a_layer_stay_out_of_each_others_way():
     assert "places 0.7 to 0.9, or a start on 2026-03-30" in words
     words = overlap_words(design("new", start=0.0, end=0.5), running)
     assert "30.0% of the layer (places 0.7 to 1)" in words
+    assert "exists already" in overlap_words(design("old", start=0.7), running, {"old"})
     assert largest_free_share(design("new"), running) == pytest.approx(0.3)
     assert "exists already" in overlap_words(
         design("one", layer="copy", begins=START + timedelta(days=99)), running
