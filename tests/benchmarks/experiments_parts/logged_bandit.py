@@ -67,9 +67,12 @@ class Bandit:
         """Answers a push under the challenger, which does not explore; kinds are equally many."""
         return float(self.chances[np.arange(self.kinds), self.best[:, 0], self.best[:, 1]].mean())
 
+    def log(self, rng: np.random.Generator, number: int) -> LoggedChoices:
+        """The choices of one experiment, with a model of rewards that was fitted on other users."""
+        return _logged(self, rng, number)
 
-def logged_choices(bandit: Bandit, rng: np.random.Generator, experiment: int) -> LoggedChoices:
-    """The log of one experiment, with a model of rewards that was fitted on other users."""
+
+def _logged(bandit: Bandit, rng: np.random.Generator, experiment: int) -> LoggedChoices:
     kind = rng.integers(bandit.kinds, size=bandit.users)
     loyalty = np.where(rng.random(bandit.users) < 0.5, 0.4, 1.6)  # mean 1, so that the truth stays
     names = [f"{experiment}-{user}" for user in range(bandit.users)]

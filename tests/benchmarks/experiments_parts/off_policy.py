@@ -14,7 +14,7 @@ import numpy as np
 from rich.table import Table
 
 from monitoring.experiments.off_policy import DR, IPS, SNIPS, LoggedChoices, off_policy_readout
-from tests.benchmarks.experiments_parts.logged_bandit import Bandit, logged_choices
+from tests.benchmarks.experiments_parts.logged_bandit import Bandit
 from tests.benchmarks.experiments_parts.many import how_many, simulated
 from tests.benchmarks.scoring_parts.part import Effort, Found, Part, Say
 
@@ -29,17 +29,14 @@ class Truth(Protocol):
         """Mean reward a choice under the challenger."""
         ...
 
-
-def log_of(world: Truth, rng: np.random.Generator, number: int) -> LoggedChoices:
-    """The choices of one experiment in that world."""
-    if isinstance(world, Bandit):
-        return logged_choices(world, rng, number)
-    raise TypeError(f"no log of a {type(world).__name__}")
+    def log(self, rng: np.random.Generator, number: int) -> LoggedChoices:
+        """The choices of one experiment."""
+        ...
 
 
 def estimated(world: Truth, seed: int, number: int) -> tuple[tuple[float, float, float], ...] | None:
     """(value, low, high) by each method; None where the readout warns against concluding anything."""
-    found = off_policy_readout(log_of(world, np.random.default_rng([seed, number]), number))
+    found = off_policy_readout(world.log(np.random.default_rng([seed, number]), number))
     if found.warnings:
         return None
     return tuple((one.value, one.low, one.high) for one in map(found.of, _METHODS))

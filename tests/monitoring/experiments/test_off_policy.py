@@ -17,7 +17,7 @@ from monitoring.experiments.off_policy import (
     off_policy_readout,
     skewed_interval,
 )
-from tests.benchmarks.experiments_parts.logged_bandit import Bandit, logged_choices
+from tests.benchmarks.experiments_parts.logged_bandit import Bandit
 
 
 def test_every_method_holds_the_truth_as_often_as_it_says():
@@ -26,7 +26,7 @@ def test_every_method_holds_the_truth_as_often_as_it_says():
     held = dict.fromkeys((IPS, SNIPS, DR), 0)
     errors = {name: [] for name in held}
     for number in range(experiments):
-        found = off_policy_readout(logged_choices(bandit, rng, number))
+        found = off_policy_readout(bandit.log(rng, number))
         assert not found.warnings
         for name in held:
             one = found.of(name)
