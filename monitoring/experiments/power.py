@@ -23,6 +23,7 @@ from monitoring.experiments.cuped import covariates, moments
 from monitoring.experiments.design import Design
 from monitoring.experiments.metrics import Doubles, Metric
 
+_LARGEST_EFFECT = 1_000.0
 _SHARES = 200  # shares are tried in steps of half a percent
 
 
@@ -224,12 +225,19 @@ def _looks(design: Design, past: Past) -> Boundaries | None:
 
 
 def _drift(design: Design, past: Past, arm: Arm, mde_relative: float) -> float:
-    """The smallest effect in standard errors at the last look."""
+    """The effect in standard errors at the last look.
+
+    Where there is more of a thing it also varies more: the treatment's variance is that of its own share of
+    units for a flag, and grows as the mean does for anything else, as when orders come more often.
+    """
     units = units_by(design, past, design.look_days[-1])
-    variance = past.variance * (1.0 - past.variance_cut)
-    control = design.split.control.share
-    information = units * arm.share * control / (arm.share + control)
-    return abs(past.mean) * mde_relative * sqrt(information / max(variance, 1e-300))
+    grown = 1.0 + mde_relative
+    if design.primary.is_flag and design.primary.per is None:
+        share = min(past.mean * grown, 1.0)
+        grown = share * (1.0 - share) / max(past.mean * (1.0 - past.mean), 1e-300)
+    spread = grown / arm.share + 1.0 / design.split.control.share
+    variance = past.variance * (1.0 - past.variance_cut) * spread / max(units, 1e-300)
+    return abs(past.mean) * mde_relative / sqrt(max(variance, 1e-300))
 
 
 def _power(design: Design, past: Past) -> float:
@@ -243,8 +251,17 @@ def _power(design: Design, past: Past) -> float:
 def _detectable(design: Design, past: Past, looks: Boundaries | None) -> float:
     if looks is None:
         return float("inf")
-    weakest = min(_drift(design, past, arm, 1.0) for arm in design.treatments)
-    return _drift_for(looks, design.power) / weakest
+    wanted = _drift_for(looks, design.power)
+
+    def missing(mde_relative: float) -> float:
+        return wanted - min(_drift(design, past, arm, mde_relative) for arm in design.treatments)
+
+    most = 1.0
+    while missing(most) > 0.0:
+        if most > _LARGEST_EFFECT:
+            return float("inf")
+        most *= 2.0
+    return float(brentq(missing, 0.0, most))
 
 
 def _drift_for(looks: Boundaries, power: float) -> float:

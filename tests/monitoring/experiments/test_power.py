@@ -34,7 +34,8 @@ def test_power_is_what_simulation_finds():
     assert units == verdict.units == 2_000.0 * 23, "windows of the last 5 days are not over"
     fractions = np.array([units_by(design(), PAST, day) for day in (7, 14, 21, 28)]) / units
     rng = np.random.default_rng(0)
-    drift = 0.1 * 0.08 * np.sqrt(units / 4 / (0.09 * 0.7))
+    grown = 0.108 * 0.892 / (0.1 * 0.9)  # more buyers vary more
+    drift = 0.1 * 0.08 / np.sqrt(0.09 * 0.7 * (2 * grown + 2) / units)
     steps = np.diff(np.concatenate([[0.0], fractions]))
     z = np.cumsum(rng.normal(drift * steps, np.sqrt(steps), (40_000, 4)), axis=1) / np.sqrt(fractions)
     found = (z >= np.array(boundaries(tuple(fractions)).z)).any(axis=1).mean()
