@@ -198,7 +198,7 @@ def skewed_interval(value: float, pulls: Doubles, freedom: float, alpha: float) 
     error = spread / sqrt(n)
     if not error > 0.0:
         return value, value, 0.0
-    skewness = float((pulls**3).mean()) / spread**3
+    skewness = float(((pulls / spread) ** 3).mean())
     quantile = float(student.ppf(1.0 - alpha / 2.0, freedom))
     return (
         value - error * _straightened(quantile, skewness, n),

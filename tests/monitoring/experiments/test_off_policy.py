@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.errors import RefusedError, UsageError
@@ -111,6 +111,7 @@ def test_nothing_earned_is_no_interval_but_no_nan():
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(-100, 100), min_size=5, max_size=60), st.floats(0.5, 20.0))
+@example([0.0, 0.0, 0.0, 0.0, 1e-118], 1.0)
 def test_intervals_are_finite_ordered_and_scale(pulls, scale):
     parts = np.array(pulls) - np.mean(pulls)
     low, high, error = skewed_interval(1.0, parts, 10.0, 0.05)
