@@ -21,6 +21,7 @@ from flows.commands import (
     doctor,
     features,
     flow_runs,
+    init,
     model,
     plan,
     push,
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command("demo", rich_help_panel="Start here")(demo.demo)
 app.command("up", rich_help_panel="Start here")(up.up)
+app.command("init", rich_help_panel="Start here")(init.init)
 for flow in flow_runs.COMMANDS:
     app.command(flow.__name__, rich_help_panel="One flow now")(flow)
 app.command("dispatch", rich_help_panel="One flow now")(dispatch.dispatch)

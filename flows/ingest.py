@@ -16,7 +16,7 @@ from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_w
 from flows.wiring import open_stores, sole_writer
 from infra.ingestion import IngestSummary, QuarantineError
 from infra.ingestion import ingest as ingest_source
-from infra.sources import open_source
+from infra.sources import source_of
 from infra.watermarks import advance_watermark
 from monitoring.alert_words import AlertFacts
 
@@ -59,7 +59,7 @@ def read_source() -> IngestSummary:
     """What the lake holds now, and whether that changed."""
     stores = open_stores()
     settings = stores.settings
-    source = open_source(settings.source, default_timezone=settings.default_timezone)
+    source = source_of(settings)
     try:
         summary = ingest_source(
             source,

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.contracts import CONTRACTS, FUTURE
-from features.errors import KairosError
+from features.errors import ContractError, KairosError
 from features.scene_names import scene_names
 from features.scenes import SCENE_PARTS
 from infra.event_lake import EventLake
@@ -122,7 +122,10 @@ def _stage(
             for chunk in source.read(name):
                 told, names = renamed(chunk, parts if name in _WITH_SCENES else ())
                 taken |= names
-                writer.append(told)
+                try:
+                    writer.append(told)
+                except ContractError as error:
+                    raise source.mapping.explained(name, error) from None
                 if progress is not None:
                     progress(name, writer.rows_read)
             if name == "users" and writer.rows_read == 0:

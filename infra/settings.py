@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
@@ -14,9 +15,10 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_serializer
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from features.errors import UsageError
+from features.source_mapping import Columns, Constants, EventTypes, SourceMapping, Tables
 from infra.alert_routes import parse_routes
 
 ENV_PREFIX = "KAIROS_"
@@ -151,6 +153,22 @@ def _known_routes(routes: SecretStr | None) -> SecretStr | None:
     return routes
 
 
+def _mapping_reader(name: str) -> BeforeValidator:
+    """What reads one part of a source's mapping; the environment gives it as JSON."""
+
+    def read(told: Any) -> Any:
+        from features import mapping_words  # only who maps anything waits for pandas
+
+        if isinstance(told, str):
+            try:
+                told = json.loads(told)
+            except ValueError:
+                raise ValueError("is no JSON; write it as tables in kairos.toml") from None
+        return told if isinstance(told, tuple) else getattr(mapping_words, f"as_{name}")(told)
+
+    return BeforeValidator(read)
+
+
 def _rising_relevance(text: str) -> str:
     relevance_weights(text)
     return text
@@ -171,6 +189,18 @@ class Settings(BaseSettings):
     )
     source: str = Field(
         "complete-journey", description="complete-journey, parquet:DIR or sql:URL.", repr=False
+    )
+    tables: Annotated[Tables, NoDecode, _mapping_reader("tables")] = Field(
+        (), description="What the source calls its tables or files: [tables]."
+    )
+    columns: Annotated[Columns, NoDecode, _mapping_reader("columns")] = Field(
+        (), description="What the source calls its columns: [columns.TABLE]."
+    )
+    constants: Annotated[Constants, NoDecode, _mapping_reader("constants")] = Field(
+        (), description="Columns that are the same in every row: [constants.TABLE]."
+    )
+    event_types: Annotated[EventTypes, NoDecode, _mapping_reader("event_types")] = Field(
+        (), description="What the source calls its types of events: [event_types]."
     )
     database_url: Annotated[SecretStr | None, BeforeValidator(_postgres_secret)] = Field(
         None, description="PostgreSQL to use; the embedded one when unset."
@@ -298,6 +328,11 @@ class Settings(BaseSettings):
     @field_serializer("gateway")
     def _masked_gateway(self, gateway: str | None) -> str:
         return _shown("gateway", gateway)
+
+    @property
+    def mapping(self) -> SourceMapping:
+        """How the source's tables become the contract's."""
+        return SourceMapping(self.tables, self.columns, self.constants, self.event_types)
 
     @property
     def zones_by_place(self) -> dict[str, str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from features.errors import UsageError
+from features.source_mapping import SourceMapping
+from infra.settings import Settings
 
 CHOICES = "complete-journey, parquet:DIR or sql:URL"
 
@@ -17,10 +19,12 @@ class Source(Protocol):
     Attributes:
         name: What to call it in messages; never holds a password.
         default_timezone: Stands in for a user's missing zone.
+        mapping: What it calls its columns; applied by `read`.
     """
 
     name: str
     default_timezone: str
+    mapping: SourceMapping
 
     def fingerprint(self) -> str:
         """Text that changes whenever the data does; empty when only reading everything could tell."""
@@ -41,12 +45,26 @@ class Source(Protocol):
         ...
 
 
-def open_source(spec: str, *, default_timezone: str = "UTC") -> Source:
+def source_of(settings: Settings, spec: str | None = None) -> Source:
+    """The source of these settings, or the one that `spec` names, read as their mapping says.
+
+    Raises:
+        UsageError: Not a source.
+    """
+    return open_source(
+        spec or settings.source, default_timezone=settings.default_timezone, mapping=settings.mapping
+    )
+
+
+def open_source(
+    spec: str, *, default_timezone: str = "UTC", mapping: SourceMapping = SourceMapping()
+) -> Source:
     """The source that a specification names; nothing is read yet.
 
     Args:
         spec: 'complete-journey', 'parquet:DIR' (CSV too) or 'sql:URL'.
         default_timezone: IANA zone of users who have none.
+        mapping: What it calls its tables and columns; the recorded data has the contract's names.
 
     Raises:
         UsageError: Not a source.
@@ -59,10 +77,10 @@ def open_source(spec: str, *, default_timezone: str = "UTC") -> Source:
     if kind == "parquet" and address:
         from infra.sources.files import FilesSource
 
-        return FilesSource(Path(address), default_timezone)
+        return FilesSource(Path(address), default_timezone, mapping)
     if kind == "sql" and address:
         from infra.sources.database import DatabaseSource
 
-        return DatabaseSource(address, default_timezone)
+        return DatabaseSource(address, default_timezone, mapping)
     shown = f"{kind}:..." if address else spec  # an address may hold a password
     raise UsageError(f"source == {shown!r}, must be {CHOICES}; set KAIROS_SOURCE to one of them.")

@@ -10,21 +10,33 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from features.contracts import CONTRACTS
-from features.errors import KairosError, UsageError
+from features.errors import ContractError, KairosError, UsageError
+from features.mapped_rows import mapped_rows, mapped_types
 from features.scene_names import scene_names
+from features.source_mapping import SourceMapping
 from infra.shown_url import shown_url
 
 _CHUNK_ROWS = 100_000
 _REQUIRED = ("events", "items")
+_READ_ONLY = {
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+    "mariadb": "SET SESSION TRANSACTION READ ONLY",
+    "sqlite": "PRAGMA query_only = ON",
+}
+"""By dialect, what makes a session refuse to write."""
 
 
 class DatabaseSource:
     """The tables or views `events`, `users`, `items` and `promotions` of any database SQLAlchemy can reach.
 
-    Rows are read by key, with a server-side cursor, inside one transaction that is rolled back.
+    Rows are read by key, with a server-side cursor, in a read-only transaction that is rolled back: even a
+    view that would write is refused by the database itself.
     """
 
-    def __init__(self, url: str, default_timezone: str = "UTC") -> None:
+    def __init__(
+        self, url: str, default_timezone: str = "UTC", mapping: SourceMapping = SourceMapping()
+    ) -> None:
         """Nothing is opened yet.
 
         Raises:
@@ -40,20 +52,23 @@ class DatabaseSource:
                 "source sql: the URL is not one SQLAlchemy can open; write for example "
                 "sql:postgresql+psycopg://USER:PASSWORD@HOST/NAME and install the driver."
             ) from None
+        if (read_only := _READ_ONLY.get(self._engine.dialect.name)) is not None:
+            sa.event.listen(self._engine, "connect", lambda opened, _: _tell(opened, read_only))
         self.name = f"sql:{shown_url(parsed)}"
         self.default_timezone = default_timezone
+        self.mapping = mapping
 
     def fingerprint(self) -> str:
         """Empty: a changed row, a withdrawn consent above all, shows only when everything is read."""
         return ""
 
     def notes(self) -> tuple[str, ...]:
-        """Nothing is decided here."""
-        return ()
+        """What is read as what."""
+        return self.mapping.notes()
 
     def read(self, table: str) -> Iterator[pd.DataFrame]:
-        """Chunks of a table ordered by its key; only contract columns are selected,
-        and what stands for a part of a scene that the table does not name (see `features.scene_names`).
+        """Chunks of a table ordered by its key; only contract columns and what the mapping reads them from
+        are selected, and what stands for a part of a scene (see `features.scene_names`).
 
         Raises:
             KairosError: The database cannot be read, or has no such required table.
@@ -63,26 +78,43 @@ class DatabaseSource:
         try:
             with self._engine.connect() as connection:
                 inspector = sa.inspect(connection)
-                if not inspector.has_table(table):
+                schema, _, name = self.mapping.name_of(table).rpartition(".")
+                if not inspector.has_table(name, schema=schema or None):
                     if table in _REQUIRED:
                         raise KairosError(
-                            f"source {self.name}: found no table {table}; create a table or view so named."
+                            f"source {self.name}: found no table {self.mapping.name_of(table)}; create a table "
+                            f"or view so named, or name yours under [tables] in kairos.toml."
                         )
                     return
-                names = [column["name"] for column in inspector.get_columns(table)]
-                contract.check_file(dict.fromkeys(names, "object"))
-                known = [*contract.column_names, *scene_names(names, contract.column_names)]
-                wanted: list[sa.ColumnClause[Any]] = [sa.column(name) for name in known if name in names]
-                query = sa.select(*wanted).select_from(sa.table(table)).order_by(sa.column(contract.key))
+                names = [column["name"] for column in inspector.get_columns(name, schema=schema or None)]
+                contract.check_file(mapped_types(self.mapping, table, dict.fromkeys(names, "object")))
+                columns = self.mapping.columns_of(table)
+                read = [theirs for ours in columns.values() for theirs in ours]
+                known = [*contract.column_names, *read, *scene_names(names, contract.column_names)]
+                wanted: list[sa.ColumnClause[Any]] = [
+                    sa.column(known_name) for known_name in dict.fromkeys(known) if known_name in names
+                ]
+                by_key = [sa.column(theirs) for theirs in columns.get(contract.key, (contract.key,))]
+                query = sa.select(*wanted).select_from(sa.table(name, schema=schema or None)).order_by(*by_key)
                 result = connection.execution_options(stream_results=True, yield_per=_CHUNK_ROWS).execute(
                     query
                 )
                 for rows in result.partitions():
-                    yield pd.DataFrame(
+                    frame = pd.DataFrame(
                         [tuple(row) for row in rows], columns=list(result.keys()), dtype=object
                     )
+                    yield mapped_rows(self.mapping, table, frame)
+        except ContractError as error:
+            raise self.mapping.explained(table, error) from None
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise KairosError(
                 f"source {self.name}: cannot read {table} ({reason}); check address, rights and that it runs."
             ) from error
+
+
+def _tell(opened: Any, statement: str) -> None:
+    cursor = opened.cursor()
+    cursor.execute(statement)
+    cursor.close()
+    opened.commit()
