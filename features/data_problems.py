@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from features.contracts import CONTRACTS, EVENT_TYPES, FUTURE
 from features.contract_values import EXPECTED
+from features.contracts import CONTRACTS, EVENT_TYPES, FUTURE
 
 _FIXES = {
     "unknown event_type": f"use one of {', '.join(EVENT_TYPES)}, or translate yours under [event_types]",

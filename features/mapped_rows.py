@@ -41,7 +41,9 @@ def mapped_types(mapping: SourceMapping, table: str, types: Mapping[str, str]) -
     # What a column is read from is none of its own any more, unless the contract knows it by that name.
     taken = {name for theirs in columns.values() for name in theirs} - set(CONTRACTS[table].column_names)
     told = {name: dtype for name, dtype in types.items() if name not in taken}
-    told |= {ours: types[names[0]] if len(names) == 1 else "string" for ours, names in sorted(columns.items())}
+    told |= {
+        ours: types[names[0]] if len(names) == 1 else "string" for ours, names in sorted(columns.items())
+    }
     return told | dict.fromkeys(mapping.constants_of(table), "object")
 
 
@@ -68,13 +70,11 @@ def mapped_rows(mapping: SourceMapping, table: str, rows: pa.Table | pd.DataFram
     return pa.table({name: _arrow(values) for name, values in told.items()})
 
 
-def _no_column(
-    mapping: SourceMapping, table: str, ours: str, name: str, there: list[str]
-) -> ContractError:
+def _no_column(mapping: SourceMapping, table: str, ours: str, name: str, there: list[str]) -> ContractError:
     near = difflib.get_close_matches(name, there, n=1, cutoff=0.6)
     return ContractError(
-        f"kairos.toml: [columns.{table}] {ours} = {name!r}: found no such column in {mapping.name_of(table)}, "
-        f"expected one of {', '.join(there) or 'none'}; "
+        f"kairos.toml: [columns.{table}] {ours} = {name!r}: found no such column in "
+        f"{mapping.name_of(table)}, expected one of {', '.join(there) or 'none'}; "
         + (f"did you mean {near[0]!r}?" if near else "correct the name.")
     )
 
@@ -83,8 +83,10 @@ def _joined(parts: list[Any]) -> Any:
     """One column of several: null where any is null."""
     if len(parts) == 1:
         return parts[0]
-    first, *others = (as_text(_series(part)) for part in parts)
-    return first.str.cat(others, sep=_JOINED_BY)
+    joined = as_text(_series(parts[0]))
+    for part in parts[1:]:
+        joined = joined + _JOINED_BY + as_text(_series(part))
+    return joined
 
 
 def _series(values: Any) -> pd.Series:

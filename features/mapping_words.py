@@ -53,7 +53,9 @@ def as_constants(told: object) -> Constants:
     found = []
     for table, ours, value in _by_table(told, "constants"):
         if not isinstance(value, str | bool | int | float):
-            raise ValueError(f"[constants.{table}] {ours} is {value!r}, must be text, a number or true or false")
+            raise ValueError(
+                f"[constants.{table}] {ours} is {value!r}, must be text, a number or true or false"
+            )
         if ours == "event_type":
             _known_event_type(value, f"[constants.{table}] {ours}")
         found.append((table, ours, value))
@@ -80,7 +82,9 @@ def _by_table(told: object, section: str) -> list[tuple[str, str, Any]]:
         for column, value in sorted(_pairs(values, f"[{section}.{table}]").items()):
             known = CONTRACTS[table].column_names
             if column not in known:
-                raise ValueError(f"[{section}.{table}] {column} is no column of {table}{_near(column, known)}")
+                raise ValueError(
+                    f"[{section}.{table}] {column} is no column of {table}{_near(column, known)}"
+                )
             found.append((table, column, value))
     return found
 

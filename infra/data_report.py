@@ -46,7 +46,7 @@ def data_report(lake: EventLake, manifest: Manifest, needed_weeks: int) -> DataR
         unknown = tuple(_unknown(connection, manifest))
         problems = [
             *_set_aside(connection, lake, manifest),
-            *_poorer(connection, manifest, dict(((t, c), share) for t, c, share in unknown)),
+            *_poorer(connection, manifest, {(t, c): share for t, c, share in unknown}),
             *_too_short(manifest, needed_weeks),
         ]
         return DataReport(
@@ -63,11 +63,11 @@ _ZONES = "SELECT timezone, count(*), timezone_source FROM users GROUP BY ALL ORD
 _EVENT_TYPES = "SELECT event_type, count(*) FROM events GROUP BY 1 ORDER BY 2 DESC, 1"
 _STRANGERS = {
     "events about items that items does not list": (
-        "SELECT count(*) FROM events WHERE item_id IS NOT NULL AND item_id NOT IN (SELECT item_id FROM items)",
+        "SELECT count(*) FROM events ANTI JOIN items USING (item_id) WHERE item_id IS NOT NULL",
         "list them in items: what is not listed is never recommended",
     ),
     "events of users that users does not list": (
-        "SELECT count(*) FROM events WHERE user_id NOT IN (SELECT user_id FROM users)",
+        "SELECT count(*) FROM events ANTI JOIN users USING (user_id)",
         "list them in users with push_consent: who is not listed gets no push",
     ),
 }
@@ -93,17 +93,16 @@ def _set_aside(
 ) -> Iterator[Problem]:
     """Quarantined rows by reason, each with an example."""
     folder = lake.root / "current" / "quarantine"
-    for name, counts in manifest.tables.items():
+    for table, counts in manifest.tables.items():
         for reason, rows in counts.reasons.items():
-            files = parquet_literal(folder, f"{name}.parquet")
-            key = CONTRACTS[name].key
-            first = connection.execute(
-                f"SELECT * FROM read_parquet({files}) WHERE reason = ? ORDER BY {key} LIMIT 1", [reason]
-            )
-            row = dict(zip([column[0] for column in first.description or ()], first.fetchall()[0], strict=True))
-            shown = [f"{column} {value}" for column, value in row.items() if _is_told(column, value, key, reason)]
+            files = parquet_literal(folder, f"{table}.parquet")
+            key = CONTRACTS[table].key
+            query = f"SELECT * FROM read_parquet({files}) WHERE reason = ? ORDER BY {key} LIMIT 1"
+            found = connection.sql(query, params=[reason])
+            row = dict(zip(found.columns, found.fetchall()[0], strict=True))
+            shown = [f"{name} {value}" for name, value in row.items() if _is_told(name, value, key, reason)]
             what = f"{reason}, such as {', '.join(shown)}" if shown else reason
-            yield Problem(name, rows, counts.read, what, fix_of(name, reason), blocks=True)
+            yield Problem(table, rows, counts.read, what, fix_of(table, reason), blocks=True)
 
 
 def _is_told(column: str, value: str | None, key: str, reason: str) -> bool:
@@ -119,9 +118,11 @@ def _poorer(
     silent = _count(connection, "SELECT count(*) FROM users WHERE NOT push_consent")
     fix = "name the column of consent under [columns.users] as push_consent; it is never assumed"
     yield Problem("users", silent, users, "users without consent, who get no push", fix)
-    zoneless = _count(connection, "SELECT count(*) FROM users WHERE timezone_source = 'default'")
-    fix = "map users.timezone, or set timezone_by_region or default_timezone"
-    yield Problem("users", zoneless, users, "users whose zone is the default", fix)
+    zoneless = _count(
+        connection, "SELECT count(*) FROM users WHERE timezone_source = 'default' AND timezone = 'UTC'"
+    )
+    fix = "set default_timezone to the shop's zone, or timezone_by_region, or map users.timezone"
+    yield Problem("users", zoneless, users, "users without a zone, taken to live in UTC", fix)
     for what, (query, remedy) in _STRANGERS.items():
         yield Problem("events", _count(connection, query), events, what, remedy)
     pieces = {

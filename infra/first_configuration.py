@@ -29,9 +29,7 @@ def write_configuration(folder: Path, source: str | None, timezone: str | None, 
     if source is not None:
         text = text.replace('\nsource = "complete-journey"', f"\nsource = {json.dumps(source)}", 1)
     if timezone is not None:
-        text = text.replace(
-            '\n# default_timezone = "UTC"', f"\ndefault_timezone = {json.dumps(timezone)}", 1
-        )
+        text = text.replace('\n# default_timezone = "UTC"', f"\ndefault_timezone = {json.dumps(timezone)}", 1)
     fresh = target.with_suffix(".new")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(target)

@@ -91,11 +91,25 @@ def _print_report(manifest: Manifest, report: DataReport) -> None:
     if len(report.zones) > 10:
         out.print(f"and {len(report.zones) - 10} more zones")
     if report.unknown:
-        shares = [(f"{name}.{column}", f"{share:.1%}") for name, column, share in report.unknown]
-        out.print(table("\nUnknown", ("column", "share of rows"), shares))
+        shares = [
+            (
+                name,
+                ", ".join(
+                    f"{column} {_percent(share)}" for of, column, share in report.unknown if of == name
+                ),
+            )
+            for name in dict.fromkeys(name for name, _, _ in report.unknown)
+        ]
+        out.print(table("\nUnknown", ("table", "column, share of rows"), shares))
     if report.problems:
         worst = [
-            (number, problem.table, f"{problem.rows:,} ({problem.share:.1%})", problem.what, problem.fix)
+            (
+                number,
+                problem.table,
+                f"{problem.rows:,} ({_percent(problem.share)})",
+                problem.what,
+                problem.fix,
+            )
             for number, problem in enumerate(report.problems, 1)
         ]
         out.print(table("\nWorst problems", ("", "table", "rows", "what", "fix"), worst))
@@ -104,3 +118,7 @@ def _print_report(manifest: Manifest, report: DataReport) -> None:
         out.print()
     for note in said:
         out.print(f"- {note}", markup=False, soft_wrap=True)
+
+
+def _percent(share: float) -> str:
+    return "<0.1%" if 0 < share < 0.001 else f"{share:.0%}" if share in (0, 1) else f"{share:.1%}"

@@ -74,35 +74,16 @@ class DatabaseSource:
             KairosError: The database cannot be read, or has no such required table.
             ContractError: A required column is missing.
         """
-        contract = CONTRACTS[table]
         try:
             with self._engine.connect() as connection:
-                inspector = sa.inspect(connection)
-                schema, _, name = self.mapping.name_of(table).rpartition(".")
-                if not inspector.has_table(name, schema=schema or None):
-                    if table in _REQUIRED:
-                        raise KairosError(
-                            f"source {self.name}: found no table {self.mapping.name_of(table)}; create a table "
-                            f"or view so named, or name yours under [tables] in kairos.toml."
-                        )
+                query = self._query(connection, table)
+                if query is None:
                     return
-                names = [column["name"] for column in inspector.get_columns(name, schema=schema or None)]
-                contract.check_file(mapped_types(self.mapping, table, dict.fromkeys(names, "object")))
-                columns = self.mapping.columns_of(table)
-                read = [theirs for ours in columns.values() for theirs in ours]
-                known = [*contract.column_names, *read, *scene_names(names, contract.column_names)]
-                wanted: list[sa.ColumnClause[Any]] = [
-                    sa.column(known_name) for known_name in dict.fromkeys(known) if known_name in names
-                ]
-                by_key = [sa.column(theirs) for theirs in columns.get(contract.key, (contract.key,))]
-                query = sa.select(*wanted).select_from(sa.table(name, schema=schema or None)).order_by(*by_key)
-                result = connection.execution_options(stream_results=True, yield_per=_CHUNK_ROWS).execute(
-                    query
-                )
+                streamed = connection.execution_options(stream_results=True, yield_per=_CHUNK_ROWS)
+                result = streamed.execute(query)
                 for rows in result.partitions():
-                    frame = pd.DataFrame(
-                        [tuple(row) for row in rows], columns=list(result.keys()), dtype=object
-                    )
+                    told = [tuple(row) for row in rows]
+                    frame = pd.DataFrame(told, columns=list(result.keys()), dtype=object)
                     yield mapped_rows(self.mapping, table, frame)
         except ContractError as error:
             raise self.mapping.explained(table, error) from None
@@ -111,6 +92,27 @@ class DatabaseSource:
             raise KairosError(
                 f"source {self.name}: cannot read {table} ({reason}); check address, rights and that it runs."
             ) from error
+
+    def _query(self, connection: sa.Connection, table: str) -> sa.Select[Any] | None:
+        """What selects the table's columns that we read, by key; None without an optional table."""
+        contract, named = CONTRACTS[table], self.mapping.name_of(table)
+        inspector = sa.inspect(connection)
+        schema, _, name = named.rpartition(".")
+        if not inspector.has_table(name, schema=schema or None):
+            if table not in _REQUIRED:
+                return None
+            raise KairosError(
+                f"source {self.name}: found no table {named}; create a table or view so named, or name yours "
+                "under [tables] in kairos.toml."
+            )
+        there = [column["name"] for column in inspector.get_columns(name, schema=schema or None)]
+        contract.check_file(mapped_types(self.mapping, table, dict.fromkeys(there, "object")))
+        mapped = self.mapping.columns_of(table)
+        read = [column for columns in mapped.values() for column in columns]
+        known = [*contract.column_names, *read, *scene_names(there, contract.column_names)]
+        wanted: list[sa.ColumnClause[Any]] = [sa.column(n) for n in dict.fromkeys(known) if n in there]
+        key: list[sa.ColumnClause[Any]] = [sa.column(n) for n in mapped.get(contract.key, (contract.key,))]
+        return sa.select(*wanted).select_from(sa.table(name, schema=schema or None)).order_by(*key)
 
 
 def _tell(opened: Any, statement: str) -> None:

@@ -92,13 +92,9 @@ class FilesSource:
         if table in _REQUIRED:
             raise KairosError(
                 f"source {self.name}: found no {name}; put {name}.parquet, {name}.csv or a folder "
-                f"{name}/ of such files there{_or_name_it(table, name)}."
+                f"{name}/ of such files there, or name yours under [tables] in kairos.toml."
             )
         return []
-
-
-def _or_name_it(table: str, name: str) -> str:
-    return f', or correct {table} = "{name}" under [tables] in kairos.toml' if name != table else ""
 
 
 def _opened(path: Path) -> tuple[pa.Schema, Iterator[pa.Table]]:

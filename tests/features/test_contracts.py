@@ -199,7 +199,7 @@ def test_what_is_not_told_is_unknown_and_said_once() -> None:
             {"event_id": "string", "user_id": "string", "event_type": "string", "eventts": "timestamp[us]"},
             "events.event_ts: found no such column (there are: event_id, user_id, event_type, eventts), "
             "expected a UTC timestamp or ISO 8601 text; rename 'eventts' to it, or write event_ts = "
-            "\"eventts\" under [columns.events] in kairos.toml.",
+            '"eventts" under [columns.events] in kairos.toml.',
         ),
         (
             {"event_id": "string", "user_id": "string", "event_type": "string", "at": "string"},

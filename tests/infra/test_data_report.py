@@ -27,9 +27,7 @@ def reported(folder: Path) -> DataReport:
     for name, text in {"events": EVENTS, "items": ITEMS, "users": USERS}.items():
         (folder / f"{name}.csv").write_text(text)
     lake = EventLake(folder / "lake", memory_gb=0.5)
-    manifest = ingest(
-        open_source(f"parquet:{folder}"), lake, now=NOW, max_quarantine_share=1.0
-    ).manifest
+    manifest = ingest(open_source(f"parquet:{folder}"), lake, now=NOW, max_quarantine_share=1.0).manifest
     return data_report(lake, manifest, needed_weeks=7)
 
 
