@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from features.errors import UsageError
 from features.source_mapping import Columns, Constants, EventTypes, SourceMapping, Tables
 from infra.alert_routes import parse_routes
+from infra.secret_files import SECRETS, SecretFiles, file_variable
 
 ENV_PREFIX = "KAIROS_"
 TOML_FILE = Path("kairos.toml")
@@ -177,7 +178,8 @@ def _rising_relevance(text: str) -> str:
 class Settings(BaseSettings):
     """The effective configuration of one process; frozen, built by `load_settings`.
 
-    Precedence: arguments, environment `KAIROS_<NAME>`, `kairos.toml` in the working directory, default.
+    Precedence: arguments, environment `KAIROS_<NAME>`, a secret's file `KAIROS_<NAME>_FILE`, `kairos.toml` in
+    the working directory, default.
     """
 
     model_config = SettingsConfigDict(
@@ -316,10 +318,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then `kairos.toml`; no .env file, no secrets folder."""
+        """Arguments, then environment, then secrets' files, then `kairos.toml`; no .env file."""
         from pydantic_settings import TomlConfigSettingsSource
 
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=TOML_FILE)
+        files = SecretFiles(settings_cls, ENV_PREFIX)
+        return init_settings, env_settings, files, TomlConfigSettingsSource(settings_cls, toml_file=TOML_FILE)
 
     @field_serializer("source")
     def _masked_source(self, source: str) -> str:
@@ -372,8 +375,8 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             if name not in self.model_fields_set:
                 source = "default"
-            elif os.environ.get(_env_name(name)):
-                source = _env_name(name)
+            elif (variable := _told_by(name)) is not None:
+                source = variable
             else:
                 source = TOML_FILE.name if name in in_file else "argument"
             rows.append(SettingRow(name, _shown(name, getattr(self, name)), source))
@@ -388,7 +391,8 @@ def load_settings(**overrides: Any) -> Settings:
     """
     for key in _toml_keys() - set(Settings.model_fields):
         raise UsageError(f"{TOML_FILE.name}: {key} is no setting{_nearest(key)}.")
-    for variable in sorted(os.environ):
+    files = {file_variable(ENV_PREFIX, name) for name in SECRETS}
+    for variable in sorted(set(os.environ) - files):
         name = variable.removeprefix(ENV_PREFIX).lower()
         if variable.startswith(ENV_PREFIX) and name not in Settings.model_fields:
             # Only a near miss is surely a typo: other tools may own other KAIROS_ variables.
@@ -413,7 +417,13 @@ def _origin(name: str, overrides: dict[str, Any]) -> str:
     """Where the bad value was written: what a person must edit."""
     if name in overrides:
         return f"{name}:"
-    return f"{_env_name(name)}:" if os.environ.get(_env_name(name)) else f"{TOML_FILE.name}: {name}:"
+    return f"{_told_by(name) or f'{TOML_FILE.name}: {name}'}:"
+
+
+def _told_by(name: str) -> str | None:
+    """The variable that tells the setting, its value or its file; None when none does."""
+    candidates = [_env_name(name), *([file_variable(ENV_PREFIX, name)] if name in SECRETS else [])]
+    return next((variable for variable in candidates if os.environ.get(variable)), None)
 
 
 def _nearest(name: str) -> str:
