@@ -22,6 +22,7 @@ from flows.commands import (
     features,
     flow_runs,
     init,
+    migrate,
     model,
     plan,
     push,
@@ -53,6 +54,7 @@ app.command("status", rich_help_panel="Look")(status.status)
 app.command("sql", rich_help_panel="Look")(sql.sql)
 app.command("check-data", rich_help_panel="Look")(check_data.check_data)
 app.command("doctor", rich_help_panel="Look")(doctor.doctor)
+app.command("migrate", rich_help_panel="Operate")(migrate.migrate)
 app.add_typer(features.app, name="features", rich_help_panel="Look")
 app.add_typer(model.app, name="model", rich_help_panel="Decide")
 app.add_typer(plan.app, name="plan", rich_help_panel="Decide")

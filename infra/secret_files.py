@@ -33,7 +33,9 @@ class SecretFiles(PydanticBaseSettingsSource):
         if not path:
             return None, field_name, False
         if os.environ.get(variable.removesuffix(SUFFIX)):
-            raise UsageError(f"{variable} and {variable.removesuffix(SUFFIX)} are both set; unset one of them.")
+            raise UsageError(
+                f"{variable} and {variable.removesuffix(SUFFIX)} are both set; unset one of them."
+            )
         return _content(variable, Path(path)), field_name, False
 
     def __call__(self) -> dict[str, Any]:

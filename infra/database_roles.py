@@ -1,0 +1,45 @@
+"""Least privilege in PostgreSQL: the roles, and the rights each has on the tables there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+
+from features.errors import KairosError
+from infra.database import Database
+from infra.database_errors import place, primary_message
+
+ROLES_FILE = Path(__file__).with_name("database_roles.sql")
+GRANTS_FILE = Path(__file__).with_name("database_grants.sql")
+ROLES = ("kairos_migrator", "kairos_worker", "kairos_dispatcher", "kairos_gateway", "kairos_analyst")
+
+
+def create_roles(database: Database) -> None:
+    """Nothing; the roles and the schemas they own are there. For an administrator; safe to repeat."""
+    _run(database, ROLES_FILE)
+
+
+def grant_rights(database: Database) -> bool:
+    """Whether there are roles; if so, each has exactly its rights on every table. Safe to repeat."""
+    there = database.read_only(f"SELECT count(*) FROM pg_roles WHERE rolname IN {ROLES}")[1]
+    if there[0][0] < len(ROLES):
+        return False
+    _run(database, GRANTS_FILE)
+    return True
+
+
+def _run(database: Database, file: Path) -> None:
+    """Nothing; all of the file's statements are done, or none.
+
+    Raises:
+        KairosError: This login may not.
+    """
+    try:
+        with database.session() as session, session.transaction():
+            session.execute(file.read_text(encoding="utf-8"))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise KairosError(
+            f"{place(database.engine.url)} refuses {file.name}: {primary_message(error)}; run it as a "
+            "superuser, or as a login of kairos_migrator with ?options=-crole%3Dkairos_migrator in its URL."
+        ) from None
