@@ -17,15 +17,18 @@ from flows.commands import (
     alert,
     check_data,
     demo,
+    deploy,
     dispatch,
     doctor,
     features,
     flow_runs,
+    health,
     init,
     migrate,
     model,
     plan,
     push,
+    reports,
     sql,
     status,
     up,
@@ -55,6 +58,9 @@ app.command("sql", rich_help_panel="Look")(sql.sql)
 app.command("check-data", rich_help_panel="Look")(check_data.check_data)
 app.command("doctor", rich_help_panel="Look")(doctor.doctor)
 app.command("migrate", rich_help_panel="Operate")(migrate.migrate)
+app.command("deploy", rich_help_panel="Operate")(deploy.deploy)
+app.command("reports", rich_help_panel="Operate")(reports.reports)
+app.command("health", rich_help_panel="Operate")(health.health)
 app.add_typer(features.app, name="features", rich_help_panel="Look")
 app.add_typer(model.app, name="model", rich_help_panel="Decide")
 app.add_typer(plan.app, name="plan", rich_help_panel="Decide")

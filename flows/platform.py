@@ -85,7 +85,7 @@ def running(settings: Settings) -> Iterator[Platform]:
                 supervisor.start("worker", _worker_command(), environment)
             with step("alerts"):
                 # Beside the worker: what has crashed cannot report itself.
-                supervisor.start("alerts", _watch_command(), environment)
+                supervisor.start("alerts", _kairos_command("alert", "watch"), environment)
             write_addresses(settings, addresses)
             schedules = tuple((f"{flow.name}/{DEPLOYMENT}", flow.when) for flow in SCHEDULED_FLOWS)
             yield Platform(addresses, schedules, supervisor)
@@ -100,15 +100,13 @@ def _start_server(settings: Settings, supervisor: Supervisor) -> PlatformAddress
     port, reports_port = free_port(PREFECT_PORT), free_port(REPORTS_PORT)
     ui_url = f"http://{HOST}:{port}"
     api_url = f"{ui_url}/api"
-    settings.reports_dir.mkdir(parents=True, exist_ok=True)
     environment = process_environment(settings, api_url)
     with step("Prefect") as current:
         # The UI runs in the browser and must know which address to ask.
         ui = {"PREFECT_SERVER_UI_ENABLED": "true", "PREFECT_SERVER_UI_API_URL": api_url}
         server = supervisor.start("server", server_command(port), {**environment, **ui})
-        pages = ["-m", "http.server", str(reports_port), "--bind", HOST]
-        directory = ["--directory", str(settings.reports_dir)]
-        supervisor.start("reports", [sys.executable, *pages, *directory], environment)
+        pages = _kairos_command("reports", "--port", str(reports_port))
+        supervisor.start("reports", pages, environment)
         os.environ.update(environment)  # before Prefect is imported here
         import_flows()  # takes as long as the server does
         await_server(api_url, server.is_alive, server.log)
@@ -116,8 +114,8 @@ def _start_server(settings: Settings, supervisor: Supervisor) -> PlatformAddress
     return PlatformAddresses(os.getpid(), api_url, ui_url, f"http://{HOST}:{reports_port}")
 
 
-def _watch_command() -> list[str]:
-    return [sys.executable, "-c", "from flows.cli import main; main()", "alert", "watch"]
+def _kairos_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
 
 
 def _worker_command() -> list[str]:

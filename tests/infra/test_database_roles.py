@@ -161,9 +161,7 @@ def test_who_may_not_migrate_is_told_who_may(login: Login) -> None:
     with login("administrator").session() as session:
         session.execute("UPDATE kairos.alembic_version SET version_num = '0003'")
     try:
-        with pytest.raises(
-            KairosError, match="at revision 0003, .* worker_login may not change it; run kairos"
-        ):
+        with pytest.raises(KairosError, match=r"at revision 0003, .* worker_login may not change it"):
             login("worker").migrate()
     finally:
         with login("administrator").session() as session:
