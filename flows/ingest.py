@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
@@ -20,8 +20,6 @@ from infra.sources import source_of
 from infra.watermarks import advance_watermark
 from monitoring.alert_words import AlertFacts
 
-_DEADLINE = timedelta(minutes=50)
-
 
 @flow(name="ingest", flow_run_name=run_name, timeout_seconds=3600, persist_result=False)
 def ingest(as_of: datetime | None = None) -> str:
@@ -33,7 +31,7 @@ def ingest(as_of: datetime | None = None) -> str:
     Returns:
         The lake's fingerprint.
     """
-    check_deadline(_DEADLINE)
+    check_deadline("ingest")
     stores = open_stores()
     with sole_writer(stores.settings), step("ingest") as current:
         summary = read_source()

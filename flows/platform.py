@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from features.errors import KairosError
-from flows.deployments import DEPLOYMENT, SCHEDULED_FLOWS, WORK_POOL, deploy, import_flows
+from flows.deployments import deploy, import_flows
 from flows.prefect_server import (
     HOST,
     PlatformAddresses,
@@ -26,6 +26,7 @@ from flows.process_environment import prefect_home, process_environment
 from flows.progress import step
 from flows.supervisor import Supervisor
 from infra.database import open_database
+from infra.deployment_table import deployment_table
 from infra.lock import exclusive_lock
 from infra.settings import Settings
 
@@ -87,7 +88,8 @@ def running(settings: Settings) -> Iterator[Platform]:
                 # Beside the worker: what has crashed cannot report itself.
                 supervisor.start("alerts", _kairos_command("alert", "watch"), environment)
             write_addresses(settings, addresses)
-            schedules = tuple((f"{flow.name}/{DEPLOYMENT}", flow.when) for flow in SCHEDULED_FLOWS)
+            table = deployment_table()
+            schedules = tuple((f"{flow.name}/{flow.deployment}", flow.when) for flow in table.scheduled)
             yield Platform(addresses, schedules, supervisor)
         finally:
             with _undisturbed():
@@ -121,7 +123,7 @@ def _kairos_command(*arguments: str) -> list[str]:
 def _worker_command() -> list[str]:
     return [
         *(sys.executable, "-m", "prefect", "worker", "start"),
-        *("--pool", WORK_POOL, "--type", "process", "--name", "kairos-up", "--limit", "1"),
+        *("--pool", deployment_table().pool, "--type", "process", "--name", "kairos-up", "--limit", "1"),
     ]
 
 

@@ -40,7 +40,6 @@ from infra.watermarks import advance_watermark
 from models.compiled import PredictionOutcome, together
 from monitoring.alert_words import AlertFacts
 
-_DEADLINE = timedelta(hours=3)
 _HORIZON_DAYS = 14
 
 
@@ -57,7 +56,7 @@ def score(as_of: datetime | None = None, plan_date: date | None = None) -> Publi
             is not fit to plan with, or features are too old.
         UsageError: `plan_date` lies before the cut-off's day or too far after it.
     """
-    check_deadline(_DEADLINE)
+    check_deadline("score")
     stores = open_stores()
     as_of = resolved_as_of(stores, as_of)
     plan_date = resolved_plan_date(stores, as_of, plan_date)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from infra.watermarks import advance_watermark
 from monitoring.chart_parts import as_data_uri
 from monitoring.evaluation_page import evaluation_page, pictures
 
-_DEADLINE = timedelta(hours=6)
 REPORT_KIND = "evaluation"
 
 
@@ -39,10 +38,13 @@ REPORT_KIND = "evaluation"
 def train(as_of: datetime | None = None) -> str:
     """Fit ranker and timing model on what was known at `as_of`; the result is the challenger.
 
+    Args:
+        as_of: Knowledge cut-off: nothing at or after it is known.
+
     Returns:
         The model version, which is the same as long as data, features, code and settings are.
     """
-    check_deadline(_DEADLINE)
+    check_deadline("train")
     stores = open_stores()
     as_of = resolved_as_of(stores, as_of)
     plan = training_plan(stores.settings)

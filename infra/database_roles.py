@@ -21,9 +21,14 @@ def create_roles(database: Database) -> None:
 
 
 def grant_rights(database: Database) -> bool:
-    """Whether there are roles; if so, each has exactly its rights on every table. Safe to repeat."""
-    there = database.read_only(f"SELECT count(*) FROM pg_roles WHERE rolname IN {ROLES}")[1]
-    if there[0][0] < len(ROLES):
+    """Whether each role has its rights on every table now; False without roles, or where we may not give any."""
+    asked = (
+        "SELECT count(*), coalesce(bool_or(rolname = %s AND pg_has_role(oid, 'USAGE')), false) "
+        "FROM pg_roles WHERE rolname = ANY(%s)"
+    )
+    with database.session() as session:
+        there = session.execute(asked, [ROLES[0], list(ROLES)]).fetchone()
+    if there != (len(ROLES), True):
         return False
     _run(database, GRANTS_FILE)
     return True

@@ -23,5 +23,5 @@ def migrate(
     if roles:
         create_roles(database)
     revision = database.migrate()
-    granted = "each role has its rights" if grant_rights(database) else "no roles here, see --roles"
-    console().print(f"schema at revision {revision}; {granted}")
+    words = "each role has its rights" if grant_rights(database) else "no rights were given, see --roles"
+    console().print(f"schema at revision {revision}; {words}")
