@@ -21,7 +21,7 @@ def create_roles(database: Database) -> None:
 
 
 def grant_rights(database: Database) -> bool:
-    """Whether each role has its rights on every table now; False without roles, or where we may not give any."""
+    """Whether each role has its rights on every table now; not without roles, nor where we may give none."""
     asked = (
         "SELECT count(*), coalesce(bool_or(rolname = %s AND pg_has_role(oid, 'USAGE')), false) "
         "FROM pg_roles WHERE rolname = ANY(%s)"

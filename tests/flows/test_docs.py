@@ -7,10 +7,9 @@ import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
+from known_commands import unknown_part
 
 from flows import cli
 from infra.settings import Settings
@@ -28,22 +27,7 @@ def _code(page: Path) -> Iterator[str]:
 
 
 def unknown_command(line: str) -> str | None:
-    """What of a `kairos ...` line the CLI does not know; None when it knows all of it."""
-    words = shlex.split(line, comments=True)
-    if "kairos" not in words:
-        return None
-    command: Any = typer.main.get_command(cli.app)
-    for word in words[words.index("kairos") + 1 :]:
-        if word in (";", "&&", "|", ">"):
-            break
-        if hasattr(command, "commands"):
-            found = command.commands.get(word)
-            if found is None:
-                return word
-            command = found
-        elif word.startswith("--") and not any(word in option.opts for option in command.params):
-            return word
-    return None
+    return unknown_part(shlex.split(line, comments=True))
 
 
 def test_what_is_unknown_is_found() -> None:
