@@ -15,6 +15,7 @@ import typer
 from features.errors import KairosError
 from flows.commands import (
     alert,
+    backup,
     check_data,
     demo,
     deploy,
@@ -59,6 +60,8 @@ app.command("check-data", rich_help_panel="Look")(check_data.check_data)
 app.command("doctor", rich_help_panel="Look")(doctor.doctor)
 app.command("migrate", rich_help_panel="Operate")(migrate.migrate)
 app.command("deploy", rich_help_panel="Operate")(deploy.deploy)
+app.command("backup", rich_help_panel="Operate")(backup.backup)
+app.command("restore", rich_help_panel="Operate")(backup.restore)
 app.command("reports", rich_help_panel="Operate")(reports.reports)
 app.command("health", rich_help_panel="Operate")(health.health)
 app.add_typer(features.app, name="features", rich_help_panel="Look")
