@@ -22,11 +22,12 @@ from monitoring.alert_words import AlertFacts
 
 
 @flow(name="ingest", flow_run_name=run_name, timeout_seconds=3600, persist_result=False)
-def ingest(as_of: datetime | None = None) -> str:
+def ingest(as_of: datetime | None = None, whole: bool = False) -> str:
     """Read the source's new rows into the event lake; bad rows go to quarantine with their reason.
 
     Args:
         as_of: Accepted like every flow's. The lake keeps all there is; whoever reads it cuts at `as_of`.
+        whole: Read every event, also where `ingest_overlap_hours` would do with the newest.
 
     Returns:
         The lake's fingerprint.
@@ -34,7 +35,7 @@ def ingest(as_of: datetime | None = None) -> str:
     check_deadline("ingest")
     stores = open_stores()
     with sole_writer(stores.settings), step("ingest") as current:
-        summary = read_source()
+        summary = read_source(whole)
         events = summary.accepted["events"]
         words = (
             f"{events:,} events of {summary.accepted['users']:,} users, {_quarantined(summary):,} quarantined"
@@ -53,7 +54,7 @@ def ingest(as_of: datetime | None = None) -> str:
     retry_condition_fn=is_worth_retrying,
     cache_policy=NO_CACHE,
 )
-def read_source() -> IngestSummary:
+def read_source(whole: bool = False) -> IngestSummary:
     """What the lake holds now, and whether that changed."""
     stores = open_stores()
     settings = stores.settings
@@ -65,6 +66,7 @@ def read_source() -> IngestSummary:
             now=datetime.now(UTC),
             max_quarantine_share=settings.max_quarantine_share,
             zones_by_place=settings.zones_by_place,
+            overlap=None if whole else settings.ingest_overlap,
             progress=lambda table, rows: say(f"{table}: {rows:,} rows"),
         )
     except QuarantineError as error:

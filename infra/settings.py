@@ -8,6 +8,7 @@ import math
 import os
 import re
 import tomllib
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -204,6 +205,11 @@ class Settings(BaseSettings):
     event_types: Annotated[EventTypes, NoDecode, _mapping_reader("event_types")] = Field(
         (), description="What the source calls its types of events: [event_types]."
     )
+    ingest_overlap_hours: float | None = Field(
+        None,
+        ge=0,
+        description="Of sql: sources only events from so long before the newest on are read; unset: all.",
+    )
     database_url: Annotated[SecretStr | None, BeforeValidator(_postgres_secret)] = Field(
         None, description="PostgreSQL to use; the embedded one when unset."
     )
@@ -336,6 +342,11 @@ class Settings(BaseSettings):
     def mapping(self) -> SourceMapping:
         """How the source's tables become the contract's."""
         return SourceMapping(self.tables, self.columns, self.constants, self.event_types)
+
+    @property
+    def ingest_overlap(self) -> timedelta | None:
+        """How long before the newest event an ingest begins to read; None: at the first."""
+        return None if self.ingest_overlap_hours is None else timedelta(hours=self.ingest_overlap_hours)
 
     @property
     def zones_by_place(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -21,9 +22,14 @@ PlanDate = Annotated[
 ]
 
 
-def ingest(as_of: AsOf = None) -> None:
+def ingest(
+    as_of: AsOf = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Every event, also where ingest_overlap_hours is set.")
+    ] = False,
+) -> None:
     """Read the source into the event lake: accept, or quarantine with a reason."""
-    _run("flows.ingest.ingest", as_of)
+    _run("flows.ingest.ingest", as_of, more={"whole": True} if whole else {})
 
 
 def materialize(as_of: AsOf = None) -> None:
@@ -82,6 +88,7 @@ def _run(
     as_of: str | None,
     plan_date: str | None = None,
     days: Mapping[str, str | None] | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """The flow's result, with what was typed read before anything starts."""
     from flows.commands.output import progress_console
@@ -91,7 +98,7 @@ def _run(
     from infra.settings import load_settings
 
     settings = load_settings()
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = dict(more)
     if as_of is not None:
         parameters["as_of"] = parse_as_of(as_of, shop_timezone(settings))
     if plan_date is not None:

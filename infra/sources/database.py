@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -74,11 +75,31 @@ class DatabaseSource:
             KairosError: The database cannot be read, or has no such required table.
             ContractError: A required column is missing.
         """
+        return self._rows(table)
+
+    def tells_time(self) -> bool:
+        """Whether events are told by a column of times that the database itself compares."""
+        try:
+            with self._engine.connect() as connection:
+                return self._time_column(connection) is not None
+        except SQLAlchemyError:
+            return False  # reading will say what is wrong
+
+    def events_since(self, since: datetime) -> Iterator[pd.DataFrame]:
+        """Chunks of the events at or after `since`; errors as `read`."""
+        return self._rows("events", since)
+
+    def _rows(self, table: str, since: datetime | None = None) -> Iterator[pd.DataFrame]:
         try:
             with self._engine.connect() as connection:
                 query = self._query(connection, table)
                 if query is None:
                     return
+                if since is not None and (time := self._time_column(connection)) is not None:
+                    # A time without a zone is UTC, as the contract reads it.
+                    zoned = isinstance(time.type, sa.DateTime) and time.type.timezone
+                    bound = since if zoned else since.astimezone(UTC).replace(tzinfo=None)
+                    query = query.where(time >= bound)
                 streamed = connection.execution_options(stream_results=True, yield_per=_CHUNK_ROWS)
                 result = streamed.execute(query)
                 for rows in result.partitions():
@@ -113,6 +134,16 @@ class DatabaseSource:
         wanted: list[sa.ColumnClause[Any]] = [sa.column(n) for n in dict.fromkeys(known) if n in there]
         key: list[sa.ColumnClause[Any]] = [sa.column(n) for n in mapped.get(contract.key, (contract.key,))]
         return sa.select(*wanted).select_from(sa.table(name, schema=schema or None)).order_by(*key)
+
+    def _time_column(self, connection: sa.Connection) -> sa.ColumnClause[Any] | None:
+        """What events are told by; None where that is text, or more than one column."""
+        schema, _, name = self.mapping.name_of("events").rpartition(".")
+        names = self.mapping.columns_of("events").get("event_ts", ("event_ts",))
+        for column in sa.inspect(connection).get_columns(name, schema=schema or None):
+            if names == (column["name"],) and isinstance(column["type"], sa.DateTime):
+                zoned = bool(column["type"].timezone)
+                return sa.column(column["name"], sa.DateTime(timezone=zoned))
+        return None
 
 
 def _tell(opened: Any, statement: str) -> None:
