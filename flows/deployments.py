@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from flows.process_environment import QUIET
 from infra.deployment_table import FlowAutomation, ScheduledFlow, deployment_table
 from infra.settings import Settings
 
@@ -90,8 +91,12 @@ def _deploy_one(scheduled: ScheduledFlow, settings: Settings) -> UUID:
         concurrency_limit=scheduled.concurrency_limit,
         work_pool_name=table.pool,
         description=f"{(flow.description or '').strip()}\n\nRuns {scheduled.when}.{late}".strip(),
-        # A process worker otherwise starts each run in a new temporary folder, where kairos.toml is not.
-        job_variables={"working_dir": str(Path.cwd()), "env": {"KAIROS_HOME": str(settings.home)}},
+        # A process worker otherwise starts each run in a new temporary folder, where kairos.toml is not, and
+        # with the environment of whoever started the worker.
+        job_variables={
+            "working_dir": str(Path.cwd()),
+            "env": {**QUIET, "KAIROS_HOME": str(settings.home)},
+        },
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return UUID(str(deployment.apply()))
