@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from infra.lake_files import second_name
 
 _NOT_KEPT = frozenset({"postgres", "prefect", "bench", "up.json", "scored", "planned"})
 """The database has a dump of its own, Prefect its own history; the rest is made again from what is kept."""
@@ -33,10 +34,7 @@ def copy_files(home: Path, target: Path, names: Iterator[Path] | list[Path]) -> 
             sizes[name.as_posix()] = 0
             continue
         if source.suffix in _LINKED:
-            try:
-                os.link(source, copy)
-            except OSError:  # another disk
-                shutil.copy2(source, copy)
+            second_name(source, copy)
         else:
             shutil.copy2(source, copy)
         sizes[name.as_posix()] = copy.stat().st_size

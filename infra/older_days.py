@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from infra.lake_files import second_name
 from infra.lake_manifest import Manifest
 from infra.sources import Source
 
@@ -67,4 +67,4 @@ def keep_older_days(current: Path, staging: Path, first: date) -> None:
             kept = staging / "events" / folder.name
             kept.mkdir(parents=True)
             for file in folder.iterdir():
-                os.link(file, kept / file.name)
+                second_name(file, kept / file.name)
