@@ -24,6 +24,7 @@ from features.errors import KairosError, RefusedError, UsageError
 from infra.backup_files import copy_files, kept_files
 from infra.database import Database
 from infra.database_errors import place
+from infra.database_roles import has_roles
 from infra.embedded_postgres import client_program
 from infra.lake_files import disk_errors, sync_tree
 from infra.tables import BATCHES_SCHEMA, SCHEMA, metadata
@@ -141,7 +142,9 @@ def restore_backup(database: Database, home: Path, source: Path, *, force: bool 
             copy_files(source / _HOME, fresh, [Path(name) for name in manifest.files])
             sync_tree(fresh)
             with _set_aside(database):
-                options = ("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges")
+                # Where there are roles they own what is theirs; elsewhere it is ours.
+                owners = () if has_roles(database) else ("--no-owner", "--no-privileges")
+                options = ("--single-transaction", "--exit-on-error", *owners)
                 _run("pg_restore", database, *options, str(source / _DUMP))
             for entry in sorted(fresh.iterdir()):
                 shutil.rmtree(home / entry.name, ignore_errors=True)

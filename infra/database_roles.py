@@ -20,6 +20,13 @@ def create_roles(database: Database) -> None:
     _run(database, ROLES_FILE)
 
 
+def has_roles(database: Database) -> bool:
+    """Whether all roles are there."""
+    with database.session() as session:
+        found = session.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", [list(ROLES)])
+        return found.fetchone() == (len(ROLES),)
+
+
 def grant_rights(database: Database) -> bool:
     """Whether each role has its rights on every table now; not without roles, nor where we may give none."""
     asked = (
@@ -46,5 +53,5 @@ def _run(database: Database, file: Path) -> None:
     except psycopg.errors.InsufficientPrivilege as error:
         raise KairosError(
             f"{place(database.engine.url)} refuses {file.name}: {primary_message(error)}; run it as a "
-            "superuser, or as a login of kairos_migrator with ?options=-crole%3Dkairos_migrator in its URL."
+            "superuser, or as a login that works as kairos_migrator."
         ) from None

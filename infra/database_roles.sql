@@ -7,8 +7,10 @@
 --   kairos_gateway     reads the live plan's views, nothing else
 --   kairos_analyst     reads everything but who it is about
 --
--- All are groups without a login. A person or a program gets a login of its own in one of them:
+-- All are groups without a login. A person or a program gets a login of its own in one of them, and works as that group,
+-- so that what one login makes belongs to all of its group:
 --   CREATE ROLE gateway LOGIN PASSWORD '...' IN ROLE kairos_gateway;
+--   ALTER ROLE gateway SET role = kairos_gateway;
 
 DO $roles$
 DECLARE

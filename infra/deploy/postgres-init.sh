@@ -10,6 +10,7 @@ login() {
         --set name="$1" --set role="$2" --set password="$(cat "$secrets/$1_password")" <<'SQL'
 CREATE ROLE :"name" LOGIN PASSWORD :'password';
 SELECT format('GRANT %I TO %I', :'role', :'name') WHERE :'role' <> '' \gexec
+SELECT format('ALTER ROLE %I SET role = %I', :'name', :'role') WHERE :'role' <> '' \gexec
 SQL
 }
 

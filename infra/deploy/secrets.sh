@@ -10,8 +10,8 @@ cd "$folder"
 for name in postgres migrator worker dispatcher gateway analyst prefect; do
     [ -s "${name}_password" ] || head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' > "${name}_password"
 done
-address() { printf 'postgresql://%s:%s@postgres:5432/kairos%s' "$1" "$(cat "$1_password")" "${2:-}"; }
-address migrator '?options=-crole%3Dkairos_migrator' > migrator_url
+address() { printf 'postgresql://%s:%s@postgres:5432/kairos' "$1" "$(cat "$1_password")"; }
+address migrator > migrator_url
 address worker > worker_url
 address dispatcher > dispatcher_url
 address analyst > analyst_url

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,13 +14,14 @@ from sqlalchemy import make_url
 
 from features.errors import KairosError
 from infra.alert_store import AlertStore, NewAlert
+from infra.backup import restore_backup, write_backup
 from infra.database import Database, connect, known_revisions
 from infra.database_roles import ROLES, create_roles, grant_rights
 from infra.dispatch_store import DispatchStore
 from infra.gateway import Handover
 from infra.plan_store import PlanStore
 
-Login = Callable[[str], Database]
+Login = Callable[..., Database]
 NOW = datetime(2017, 12, 4, 15, 30, tzinfo=UTC)
 
 
@@ -34,12 +36,10 @@ def login(postgres_url: str) -> Iterator[Login]:
         with administrator.session() as session:
             session.execute(statement)
 
-    def enter(role: str) -> Database:
-        url = make_url(postgres_url).set(database=name)
+    def enter(role: str, database: str = name) -> Database:
+        url = make_url(postgres_url).set(database=database)
         if role != "administrator":
             url = url.set(username=f"{role}_login")
-        if role == "migrator":
-            url = url.update_query_dict({"options": "-crole=kairos_migrator"}, append=True)
         opened.append(connect(url.render_as_string(hide_password=False)))
         return opened[-1]
 
@@ -48,6 +48,7 @@ def login(postgres_url: str) -> Iterator[Login]:
     roles = [role.removeprefix("kairos_") for role in ROLES]
     for role in roles:
         run(f"CREATE ROLE {role}_login LOGIN IN ROLE kairos_{role}")
+        run(f"ALTER ROLE {role}_login SET role = kairos_{role}")
     migrator = enter("migrator")
     assert migrator.migrate() == known_revisions()[-1]
     assert grant_rights(migrator) and grant_rights(migrator)
@@ -155,6 +156,24 @@ def test_an_analyst_sees_everything_but_who(login: Login) -> None:
         "DELETE FROM kairos.alert",
     )
     assert tried == []
+
+
+def test_a_backup_by_the_migrator_gives_every_role_its_tables_back(login: Login, tmp_path: Path) -> None:
+    name = f"again_{uuid.uuid4().hex[:12]}"
+    (tmp_path / "home").mkdir()
+    write_backup(login("migrator"), tmp_path / "home", tmp_path / "backup", NOW)
+    with login("administrator").session() as session:
+        session.execute(f"CREATE DATABASE {name}")
+    try:
+        administrator = login("administrator", name)
+        create_roles(administrator)
+        restore_backup(administrator, tmp_path / "again", tmp_path / "backup")
+        assert rows(login("gateway", name), "SELECT count(*) FROM kairos.push_plan_live") == [(20,)]
+        PlanStore(login("worker", name)).publish(small_plan(score=0.1), **PUBLICATION)
+        assert allowed(login("analyst", name), "SELECT user_id FROM kairos.push_plan") == []
+    finally:
+        with login("administrator").session() as session:
+            session.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_who_may_not_migrate_is_told_who_may(login: Login) -> None:
