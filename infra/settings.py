@@ -191,7 +191,7 @@ class Settings(BaseSettings):
         Path(".kairos"), validate_default=True, description="Folder that holds all state."
     )
     source: str = Field(
-        "complete-journey", description="complete-journey, parquet:DIR or sql:URL.", repr=False
+        "complete-journey", description="complete-journey, simulated, parquet:DIR or sql:URL.", repr=False
     )
     tables: Annotated[Tables, NoDecode, _mapping_reader("tables")] = Field(
         (), description="What the source calls its tables or files: [tables]."

@@ -1,0 +1,77 @@
+"""USERS and ITEMS rows as the shop tells them on a day: whoever has signed up, whatever has been launched."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from infra.sources.simulated.chance import uniforms
+from infra.sources.simulated.days import midnight
+from infra.sources.simulated.event_table import item_id, user_id
+from infra.sources.simulated.goods import stock_of, tags_of
+from infra.sources.simulated.kinds import KINDS, TRAITS
+from infra.sources.simulated.market import Market
+from infra.sources.simulated.people import RHYTHMS
+from infra.sources.simulated.places import PLACES
+
+
+def user_rows(market: Market, today: int) -> pd.DataFrame:
+    """USERS rows of everybody who signed up before `today`, counted from the market's first day."""
+    people = market.people
+    who = np.flatnonzero(people.signup_day < today)
+    second = uniforms(market.params.seed, "signup second", who) * 86_400
+    begin = midnight(market.params, 0)
+    place = people.place[who]
+    # Of a local day; the hour is nobody's business, and stays within it in every zone.
+    signup = [
+        begin + timedelta(days=int(day), seconds=round(at / 2))
+        for day, at in zip(people.signup_day[who], second, strict=True)
+    ]
+    tells = people.tells_quiet[who]
+    return pd.DataFrame(
+        {
+            "user_id": [user_id(one) for one in who],
+            "signup_ts": signup,
+            "timezone": [PLACES[one].timezone for one in place],
+            "locale": [PLACES[one].locale for one in place],
+            "region": [PLACES[one].region for one in place],
+            "push_consent": people.consents[who],
+            "quiet_start": [
+                _clock(one) if told else None
+                for one, told in zip(people.quiet_start[who], tells, strict=True)
+            ],
+            "quiet_end": [
+                _clock(one) if told else None for one, told in zip(people.quiet_end[who], tells, strict=True)
+            ],
+            "max_per_day": people.max_per_day[who],
+            "segment": [list(RHYTHMS)[one] for one in people.kind_of_rhythm[who]],
+        }
+    )
+
+
+def item_rows(market: Market, today: int) -> pd.DataFrame:
+    """ITEMS rows of everything launched before `today`; what was withdrawn is not available any more."""
+    goods, params = market.goods, market.params
+    which = np.flatnonzero(goods.launched_day < today)
+    stock, tags = stock_of(params, today), tags_of(params)
+    launched = [midnight(params, int(day)) for day in goods.launched_day[which]]
+    return pd.DataFrame(
+        {
+            "item_id": [item_id(one) for one in which],
+            "title": [goods.title(one) for one in which],
+            "category_path": [KINDS[kind].path for kind in goods.kind[which]],
+            "brand": [goods.brand_name(one) for one in which],
+            "price": goods.price[which],
+            "tags": [tags[one] for one in which],
+            "created_ts": [moment.astimezone(UTC) for moment in launched],
+            "available": goods.withdrawn_day[which] > today,
+            "stock": stock[which].astype(float),
+            "sensitive": TRAITS.sensitive[goods.kind[which]],
+        }
+    )
+
+
+def _clock(hour: int) -> str:
+    return f"{hour:02d}:00"
