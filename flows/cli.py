@@ -30,6 +30,7 @@ from flows.commands import (
     plan,
     push,
     reports,
+    simulate,
     sql,
     status,
     up,
@@ -53,6 +54,7 @@ app.command("init", rich_help_panel="Start here")(init.init)
 for flow in flow_runs.COMMANDS:
     app.command(flow.__name__, rich_help_panel="One flow now")(flow)
 app.command("dispatch", rich_help_panel="One flow now")(dispatch.dispatch)
+app.command("simulate", rich_help_panel="One flow now")(simulate.simulate)
 app.command("why", rich_help_panel="Look")(why.why)
 app.command("status", rich_help_panel="Look")(status.status)
 app.command("sql", rich_help_panel="Look")(sql.sql)

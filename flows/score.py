@@ -36,6 +36,7 @@ from flows.training_plan import DECIDING_CODE, training_plan
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.plan_content import canonical_rows
 from infra.plan_store import PublishedBatch
+from infra.sources import reality_note
 from infra.watermarks import advance_watermark
 from models.compiled import PredictionOutcome, together
 from monitoring.alert_words import AlertFacts
@@ -294,16 +295,17 @@ def publish_plan(
         words = f"{batch.rows:,} pushes to {batch.users:,} users, {silent:,} hear nothing"
         current.say(words) if batch.changed else current.skip(f"unchanged: {words}")
     create_markdown_artifact(
-        plan_markdown(summary, batch),
+        plan_markdown(summary, batch, reality_note(stores.settings.source)),
         key="plan",
         description=f"The plan for {plan_date}, batch {batch.batch_id}",
     )
     return batch
 
 
-def plan_markdown(summary: dict[str, int], batch: PublishedBatch) -> str:
-    """What was planned and what was held back, as a page."""
+def plan_markdown(summary: dict[str, int], batch: PublishedBatch, note: str = "") -> str:
+    """What was planned and what was held back, as a page; `note` comes first."""
     lines = [
+        *((f"**{note}**", "") if note else ()),
         f"Batch `{batch.batch_id}`, checksum `{batch.checksum}`" + ("" if batch.changed else ", unchanged"),
         "",
         "| | |",

@@ -18,7 +18,7 @@ from infra.settings import load_settings
 
 COMMANDS = (
     *("demo", "up", "ingest", "materialize", "backfill", "train", "score", "monitor", "cycle"),
-    *("check-data", "why", "model", "plan", "sql", "status", "doctor", "features", "init"),
+    *("check-data", "why", "model", "plan", "sql", "status", "doctor", "features", "init", "simulate"),
 )
 
 

@@ -23,12 +23,13 @@ _OPENS_AFTER, _LONGEST = 1_500.0, 4 * 3_600.0  # seconds: on average, and at mos
 
 
 def answers(market: Market, pushes: pd.DataFrame, memory: PushMemory) -> pa.Table:
-    """`event_table.SCHEMA` rows of all that these pushes bring about, as it happened: nothing late or lost yet.
+    """`event_table.SCHEMA` rows of all that these pushes bring about, as it happened: nothing late or lost.
 
     Args:
         market: Who answers.
-        pushes: (push_id, user_id, item_id, items, send_at, device, channel), one row a push that was sent; `items`
-            lists what it shows, the first included. Those of unknown users or items are sent and nothing more.
+        pushes: (push_id, user_id, item_id, items, send_at, device, channel), one row a push that was sent;
+            `items` lists what it shows, the first included. One of an unknown item is sent and nothing more,
+            one to nobody here is not even that.
         memory: What earlier pushes left behind; pushes of this frame count for later ones in it.
     """
     sent = pushes.sort_values(["send_at", "push_id"], kind="stable", ignore_index=True)
@@ -47,8 +48,8 @@ def _answered(market: Market, sent: pd.DataFrame, memory: PushMemory) -> pa.Tabl
     seed = market.params.seed
     user = numbers_of(sent["user_id"], len(market.people))
     item = numbers_of(sent["item_id"], len(market.goods))
-    sent, user, item = (one[user >= 0] for one in (sent, user, item))
-    known = item >= 0
+    known = user >= 0
+    sent, user, item = sent[known].reset_index(drop=True), user[known], item[known]
     whom = text_numbers(sent["push_id"].tolist())
     instant = sent["send_at"].dt.as_unit("s").astype("int64").to_numpy()
     hand = hands_of(sent["device"].tolist())
@@ -57,7 +58,7 @@ def _answered(market: Market, sent: pd.DataFrame, memory: PushMemory) -> pa.Tabl
     def happens(what: str, chance: pd.Series | Doubles | float) -> Flags:
         return np.asarray(uniforms(seed, f"push {what}", whom) < chance, dtype=bool)
 
-    delivered = known & happens("delivered", truth["p_delivered"])
+    delivered = (item >= 0) & happens("delivered", truth["p_delivered"])
     opened = delivered & happens("opened", truth["p_open"])
     dismissed = delivered & ~opened & happens("dismissed", market.params.truth.dismissed)
     leaves = delivered & happens("opt out", truth["p_opt_out"])

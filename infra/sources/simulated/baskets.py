@@ -1,7 +1,7 @@
 """Baskets: what is bought and looked at on each session, and which item of its kind.
 
-A need waits for a session that suits it, by time and by what is in hand: that is what a model can learn. Beside
-needs there are whims, drawn by taste, hour, hand and season.
+A need waits for a session that suits it, by time and by what is in hand: that is what a model can learn.
+Beside needs there are whims, drawn by taste, hour, hand and season.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _needs_met(
         waiting, row = waiting[there], buying[row[there]]
         reached = (sessions.user[row] == user[waiting]) & (sessions.moment[row] < due[waiting] + WAIT_DAYS)
         waiting, row = waiting[reached], row[reached]
-        chance = 1.0
+        chance = np.ones(len(waiting))
         if attempt < _TRIES - 1:
             by_hour, by_hand = market.fit(kind[waiting], sessions.hour[row], sessions.hand[row])
             chance = np.exp(np.minimum(by_hour + by_hand, 1.0) - 1.0)

@@ -54,7 +54,7 @@ def is_off(params: MarketParams, place: Longs, day: Longs) -> Flags:
 
 
 def busyness(params: MarketParams, place: Longs, day: Longs) -> Doubles:
-    """Visits of a day as a multiple of an average one's: by weekday, less on holidays, more the day before."""
+    """Visits of a day beside an average one's: by weekday, less on holidays, more the day before."""
     holiday, eve = _is_holiday(params, place, day), _is_holiday(params, place, day + 1)
     factor = np.where(holiday, _HOLIDAY, np.where(eve, _EVE, 1.0))
     return np.asarray(_BUSY[weekday(params, day)] * factor, dtype=np.float64)

@@ -15,7 +15,7 @@ SPOILT = "spoilt-"
 
 
 def with_defects(market: Market, events: pa.Table) -> pa.Table:
-    """The events as they arrive; who they are decides what becomes of them, so a rerun gives the same rows."""
+    """The events as they arrive; their names decide what becomes of them, so a rerun gives the same rows."""
     if len(events) == 0:
         return events
     seed, rates = market.params.seed, market.params.defects

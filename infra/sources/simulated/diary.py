@@ -3,8 +3,8 @@
 today.json   the market, and the first day that has not happened yet
 days/DATE.parquet   what the pushes sent on that day brought about, as it happened
 
-A day is written whole or not at all, and again with the same bytes. Days from today on are ignored: turning back
-the clock and living a day again overwrites it.
+A day is written whole or not at all, and again with the same bytes. Days from today on are ignored: turning
+back the clock and living a day again overwrites it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class MarketDiary:
         told = json.loads(path.read_text(encoding="utf-8"))
         if told["market"] != self._market:
             raise KairosError(
-                f"{path.parent} holds days of another market ({told['spec']}), not of {spec_of(self._params)}; "
-                "set KAIROS_SOURCE back, or KAIROS_HOME to another folder."
+                f"{path.parent} holds days of another market ({told['spec']}), not of "
+                f"{spec_of(self._params)}; set KAIROS_SOURCE back, or KAIROS_HOME to another folder."
             )
         return date.fromisoformat(told["today"])
 
@@ -66,8 +66,8 @@ class MarketDiary:
         today = self.today
         if not self.history_end <= day <= today:
             raise UsageError(
-                f"{day} cannot be simulated next: it must be one of {self.history_end}..{today}, days are lived "
-                "one after the other."
+                f"{day} cannot be simulated next: it must be one of {self.history_end}..{today}, as days "
+                "are lived one after the other."
             )
         self._write_today(day)
 

@@ -67,8 +67,9 @@ def event_table(market: Market, rows: pd.DataFrame) -> pa.Table:
 
     Args:
         market: Whose people and goods the numbers are.
-        rows: (event_id, user, item, type, seconds, quantity, amount, session_id, query, hand, cellular, push_id,
-            channel), one row an event; -1 and null stand for none, `channel` null for the one of what is in hand.
+        rows: (event_id, user, item, type, seconds, quantity, amount, session_id, query, hand, cellular,
+            push_id, channel), one row an event; -1 and null stand for none, and a null channel for the one of
+            what is in hand.
     """
     user, hand = rows["user"].to_numpy(), rows["hand"].to_numpy()
     people, place = market.people, market.people.place[user]

@@ -1,8 +1,7 @@
-"""The kinds of goods, with what truly moves each of them: its interval, price, hour, hand, week and season."""
+"""The kinds of goods, with what truly moves each: its interval, price, hour, hand, week and season."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What pushes left behind: who was pushed when, who has left, and what was sold. It is read off events alone."""
+"""What pushes left behind: who was pushed when, who has left, what was sold. It is read off events alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Needs: when each household runs out of what it uses, at intervals of its own.
 
-The k-th need of a user for a kind falls due at `(k + phase + jitter) * interval`, so any day's needs are found
-without the days before it. What pushes sold satisfies a need: that is for those who ask to take off.
+The k-th need of a user for a kind falls due at `(k + phase + jitter) * interval`, so any day's needs are
+found without the days before it. What pushes sold satisfies a need: that is for those who ask to take off.
 """
 
 from __future__ import annotations

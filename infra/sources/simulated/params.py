@@ -39,23 +39,23 @@ class Truth:
         satisfied_share: What a push sold is not bought again for this share of its usual interval.
     """
 
-    open_base: float = -3.25
+    open_base: float = -3.7
     open_attention: float = 0.55
     open_device: float = 0.5
-    open_taste: float = 0.45
-    open_hour: float = 0.5
+    open_taste: float = 0.35
+    open_hour: float = 0.45
     open_hand: float = 0.5
-    open_need: float = 0.9
-    open_discount: float = 1.2
+    open_need: float = 0.7
+    open_discount: float = 1.0
     open_fatigue: float = 0.2
     open_quiet: float = 0.7
-    buy_base: float = -2.3
-    buy_taste: float = 0.5
-    buy_hour: float = 0.5
+    buy_base: float = -3.0
+    buy_taste: float = 0.4
+    buy_hour: float = 0.45
     buy_hand: float = 0.5
-    buy_need: float = 1.6
+    buy_need: float = 1.2
     buy_leisure: float = 0.5
-    buy_discount: float = 2.5
+    buy_discount: float = 2.0
     also_shown: float = 0.3
     opt_out_base: float = 0.0007
     opt_out_fatigue: float = 0.45
@@ -99,7 +99,7 @@ class MarketParams:
         buys: Share of sessions at a leisurely hour that mean to buy.
         interval_scale: Stretches every kind's interval: how large baskets are.
         consent: Share of users who agreed to pushes.
-        newcomers, launched, withdrawn: Shares of users and items that come or go, within a year from the start.
+        newcomers, launched, withdrawn: Shares of users and items that come or go, within a year of the start.
     """
 
     seed: int = 7

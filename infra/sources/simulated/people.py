@@ -41,8 +41,8 @@ class People:
         quiet_start, quiet_end: Local hours of their own, or those most people have.
         tells_quiet: Whether they told their own.
         max_per_day: Pushes they allow; nan where they named no number.
-        desk, tablet, apple, in_store: How much they use a desktop and a tablet, whether their phone is Apple's,
-            share of visits that go to the store.
+        desk, tablet, apple: How much they use a desktop and a tablet, whether their phone is Apple's.
+        in_store: Share of visits that go to the store.
         taste: Users x kinds, about standard normal.
         interval_days: Users x kinds; inf where they never need it.
         openness, proneness: Log-odds they add to opening; how much pushes of late weigh for them.

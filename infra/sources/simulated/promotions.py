@@ -54,18 +54,20 @@ def discounts(params: MarketParams, kind: Longs, days: range) -> Doubles:
     """
     found = np.zeros((len(days), len(STORES), params.items))
     for week in range(days.start // 7 - 1, (days.stop - 1) // 7 + 1):
-        for one in promotions_of_week(params, week).itertuples():
-            first, last = max(one.first_day, days.start), min(one.last_day, days.stop - 1)
-            if first > last:
+        rows = promotions_of_week(params, week)
+        codes = rows[["item", "kind", "region", "store", "first_day", "last_day"]].to_numpy()
+        for (item, of, region, store, first, last), discount in zip(codes, rows["discount"], strict=True):
+            begin, end = max(first, days.start) - days.start, min(last + 1, days.stop) - days.start
+            if begin >= end:
                 continue
             stores = slice(None)
-            if one.store >= 0:
-                stores = slice(one.store, one.store + 1)
-            elif one.region >= 0:
-                stores = slice(one.region * STORES_A_PLACE, (one.region + 1) * STORES_A_PLACE)
-            items = np.flatnonzero(kind == one.kind) if one.kind >= 0 else np.array([one.item])
-            held = found[first - days.start : last - days.start + 1, stores]
-            held[:, :, items] = np.maximum(held[:, :, items], one.discount)
+            if store >= 0:
+                stores = slice(store, store + 1)
+            elif region >= 0:
+                stores = slice(region * STORES_A_PLACE, (region + 1) * STORES_A_PLACE)
+            items = np.flatnonzero(kind == of) if of >= 0 else np.array([item])
+            held = found[begin:end, stores]
+            held[:, :, items] = np.maximum(held[:, :, items], discount)
     return found
 
 

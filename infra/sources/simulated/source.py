@@ -55,8 +55,8 @@ class SimulatedSource:
         lived = (self.diary.today - self.diary.history_end).days
         return (
             SIMULATED_NOTE,
-            f"seed {params.seed}: {params.users:,} users, {params.items:,} items, {params.days} days without pushes "
-            f"from {params.first_day} on, {lived} with them",
+            f"seed {params.seed}: {params.users:,} users, {params.items:,} items, {params.days} days without "
+            f"pushes from {params.first_day} on, {lived} with them",
             f"on purpose {rates.late:.1%} of events come up to {rates.late_hours:.0f} hours late, "
             f"{rates.repeated:.1%} twice, {rates.lost:.1%} never, and beside {rates.broken:.2%} a broken one",
             "push consent: as its users gave it",
@@ -74,7 +74,7 @@ class SimulatedSource:
         elif table == "items":
             yield item_rows(self.market, today)
         elif table == "promotions":
-            yield promotion_rows(self._params, range(0, today))
+            yield promotion_rows(self._params, range(today))
         else:
             yield from self._events(today)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ def user_rows(market: Market, today: int) -> pd.DataFrame:
     """USERS rows of everybody who signed up before `today`, counted from the market's first day."""
     people = market.people
     who = np.flatnonzero(people.signup_day < today)
+    names = [user_id(int(one)) for one in who]
     second = uniforms(market.params.seed, "signup second", who) * 86_400
     begin = midnight(market.params, 0)
     place = people.place[who]
@@ -32,7 +33,7 @@ def user_rows(market: Market, today: int) -> pd.DataFrame:
     tells = people.tells_quiet[who]
     return pd.DataFrame(
         {
-            "user_id": [user_id(one) for one in who],
+            "user_id": names,
             "signup_ts": signup,
             "timezone": [PLACES[one].timezone for one in place],
             "locale": [PLACES[one].locale for one in place],
@@ -55,16 +56,17 @@ def item_rows(market: Market, today: int) -> pd.DataFrame:
     """ITEMS rows of everything launched before `today`; what was withdrawn is not available any more."""
     goods, params = market.goods, market.params
     which = np.flatnonzero(goods.launched_day < today)
+    listed = [int(item) for item in which]
     stock, tags = stock_of(params, today), tags_of(params)
     launched = [midnight(params, int(day)) for day in goods.launched_day[which]]
     return pd.DataFrame(
         {
-            "item_id": [item_id(one) for one in which],
-            "title": [goods.title(one) for one in which],
+            "item_id": [item_id(item) for item in listed],
+            "title": [goods.title(item) for item in listed],
             "category_path": [KINDS[kind].path for kind in goods.kind[which]],
-            "brand": [goods.brand_name(one) for one in which],
+            "brand": [goods.brand_name(item) for item in listed],
             "price": goods.price[which],
-            "tags": [tags[one] for one in which],
+            "tags": [tags[item] for item in listed],
             "created_ts": [moment.astimezone(UTC) for moment in launched],
             "available": goods.withdrawn_day[which] > today,
             "stock": stock[which].astype(float),

@@ -1,20 +1,23 @@
-"""What a push truly does: P(open), P(purchase once opened), P(opt-out), P(complaint) of any push one could send.
+"""What a push truly does: P(open), P(purchase once opened), P(opt-out), P(complaint) of any one could send.
 
 This is for the market's own answers, for tests and for benchmarks: the platform never sees it. With
 
     attention  log of how much likelier than at an average hour the user is there within two hours
-    device     log of how much likelier than one in two the push's device is in hand then; 0 where it names none
-    appeal     how much the user likes the item; hour, hand: what the time of day and the device do to its kind
+    device     log of how much likelier than one in two the push's device is in hand then; 0 if it names none
+    appeal     how much the user likes the item
+    hour, hand what the time of day and the device do to the item's kind
     need       share of the way from one purchase of the kind to the next; 0 when a push has just sold it
+    leisure    1 at eight in the evening, -1 at eight in the morning, higher on days off
     recent     pushes of late, halved every three days, times the user's own proneness
     quiet      1 in the user's quiet hours
 
-    logit P(open)         = base + openness + attention + device + appeal + hour + hand + need + discount - recent - quiet
-    logit P(buys | open)  = base + appeal + hour + hand + need + leisure + discount
-    P(opt-out)            = base * exp(recent - appeal + quiet), at most `opt_out_most`
+    logit P(open)        = base + openness + attention + device + appeal + hour + hand + need + discount
+                           - recent - quiet
+    logit P(buys | open) = base + appeal + hour + hand + need + leisure + discount
+    P(opt-out)           = base * exp(recent - appeal + quiet), at most `opt_out_most`
 
-each term times its coefficient in `Truth`. Time counts through attention, hour and leisure, the scene through device
-and hand, the item through all but attention: none is best chosen without the others.
+each term times its coefficient in `Truth`. Time counts through attention, hour and leisure, the scene through
+device and hand, the item through all but attention: none is best chosen without the others.
 """
 
 from __future__ import annotations
@@ -55,8 +58,8 @@ def push_truth(
 ) -> pd.DataFrame:
     """`TRUTH_COLUMNS`, one row a push: potential outcomes of any that one could send, whether it is or not.
 
-    `p_open`, `p_opt_out` and `p_complaint` are of a push that was delivered; `p_purchase` is P(opened and bought)
-    of it. An opt-out or a complaint is independent of opening.
+    `p_open`, `p_opt_out` and `p_complaint` are of a push that was delivered; `p_purchase` is P(opened and
+    bought) of it. An opt-out or a complaint is independent of opening.
 
     Args:
         market: Where.
@@ -145,5 +148,5 @@ def _device(market: Market, user: Longs, hour: Longs, off: Flags, hand: Longs) -
     """(what is in hand when it is seen, log of how much likelier than one in two that is)."""
     share = market.people.in_hand(user, hour, off)
     named = np.maximum(hand, PHONE)
-    fits = np.log(2.0 * share[np.arange(len(user)), named])
+    fits = np.log(np.maximum(2.0 * share[np.arange(len(user)), named], 1e-9))
     return named, np.where(hand == NO_HAND, 0.0, np.clip(fits, *_DEVICE_BOUNDS))

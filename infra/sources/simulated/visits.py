@@ -1,4 +1,4 @@
-"""What people do without being pushed, as EVENTS rows of any days and users, whatever others are asked for."""
+"""What people do without being pushed: EVENTS rows of any days and users, whatever others are asked for."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def visits(market: Market, users: range, days: range, memory: PushMemory) -> pa.
 
 def order_lines(market: Market, item: Longs, discount: Doubles, chance: Doubles) -> tuple[Doubles, Doubles]:
     """(pieces, what is paid for them) of each line bought."""
-    quantity = 1.0 + (chance > 0.8) + (chance > 0.95)
+    quantity = np.select([chance > 0.95, chance > 0.8], [3.0, 2.0], 1.0)
     return quantity, np.round(market.goods.price[item] * (1.0 - discount) * quantity, 2)
 
 
