@@ -10,12 +10,12 @@ import pandas as pd
 import pyarrow as pa
 
 from infra.sources.simulated.chance import Doubles, Flags, Words, text_numbers, uniforms
-from infra.sources.simulated.days import wall_clock
+from infra.sources.simulated.days import wall_clock, whole_seconds
 from infra.sources.simulated.event_table import SCHEMA, TYPE_CODE, event_table, numbers_of
-from infra.sources.simulated.market import Market
+from infra.sources.simulated.market import PHONE, Market
 from infra.sources.simulated.memory import PushMemory
 from infra.sources.simulated.promotions import discount_of
-from infra.sources.simulated.truth import hands_of, push_truth
+from infra.sources.simulated.truth import hands_of, plan_truth, push_truth
 from infra.sources.simulated.visits import order_lines
 
 ITEMS_SEEN = 5
@@ -46,19 +46,17 @@ def answers(market: Market, pushes: pd.DataFrame, memory: PushMemory) -> pa.Tabl
 def _answered(market: Market, sent: pd.DataFrame, memory: PushMemory) -> pa.Table:
     """The events of at most one push a user."""
     seed = market.params.seed
+    sent = sent[numbers_of(sent["user_id"], len(market.people)) >= 0].reset_index(drop=True)
     user = numbers_of(sent["user_id"], len(market.people))
     item = numbers_of(sent["item_id"], len(market.goods))
-    known = user >= 0
-    sent, user, item = sent[known].reset_index(drop=True), user[known], item[known]
     whom = text_numbers(sent["push_id"].tolist())
-    instant = sent["send_at"].dt.as_unit("s").astype("int64").to_numpy()
-    hand = hands_of(sent["device"].tolist())
-    truth = push_truth(market, user, np.maximum(item, 0), instant, hand, memory)
+    instant = whole_seconds(sent["send_at"])
+    truth = plan_truth(market, sent, memory)
 
     def happens(what: str, chance: pd.Series | Doubles | float) -> Flags:
         return np.asarray(uniforms(seed, f"push {what}", whom) < chance, dtype=bool)
 
-    delivered = (item >= 0) & happens("delivered", truth["p_delivered"])
+    delivered = happens("delivered", truth["p_delivered"])
     opened = delivered & happens("opened", truth["p_open"])
     dismissed = delivered & ~opened & happens("dismissed", market.params.truth.dismissed)
     leaves = delivered & happens("opt out", truth["p_opt_out"])
@@ -66,7 +64,8 @@ def _answered(market: Market, sent: pd.DataFrame, memory: PushMemory) -> pa.Tabl
     arrives = instant + 1.0 + 20.0 * uniforms(seed, "push takes", whom)
     waits = np.minimum(-_OPENS_AFTER * np.log(uniforms(seed, "push waits", whom)), _LONGEST)
     seen = arrives + 2.0 + waits
-    seen_on = np.maximum(hand, 0)
+    # What names no device is seen on a phone.
+    seen_on = np.maximum(hands_of(sent["device"].tolist()), PHONE)
     rows = pd.DataFrame(
         {
             "push_id": sent["push_id"].to_numpy(dtype=object),
@@ -105,7 +104,8 @@ def _visits(
     memory: PushMemory,
 ) -> list[pd.DataFrame]:
     """What follows an open: the app, the shown item, perhaps a purchase of it and of others in the push."""
-    visit = rows[opened].assign(session_id=rows["push_id"], channel=None)
+    visit = rows[opened]
+    visit = visit.assign(session_id=visit["push_id"], channel=None)
     visiting = visit.index.to_numpy()
     found = [_events(visit.assign(item=-1), None, "app_open", seen[opened] + 1.0)]
     found.append(_events(visit, None, "view", seen[opened] + 3.0))
@@ -124,7 +124,7 @@ def _visits(
     item = numbers_of(shown["name"], len(market.goods))
     row, rank, item = row[item >= 0], rank[item >= 0], item[item >= 0]
     buyer = rows["user"].to_numpy()[row]
-    instant = sent["send_at"].dt.as_unit("s").astype("int64").to_numpy()[row]
+    instant = whole_seconds(sent["send_at"])[row]
     hand = hands_of(sent["device"].to_numpy()[row].tolist())
     own = push_truth(market, buyer, item, instant, hand, memory)["p_buys_once_open"].to_numpy()
     chance = np.where(rank == 0, p_first[row], market.params.truth.also_shown * own)

@@ -24,7 +24,8 @@ _TRIES = 4
 _WHIMS = 2
 _WHIM_SHARE = 0.3
 _LOOKS_MORE = 1
-_EARLIER, _DISCOUNT, _PRICE, _NOISE = 1.0, 6.0, 0.5, 0.9
+_APPEAL, _DISCOUNT, _PRICE, _NOISE = 1.0, 8.0, 0.5, 0.9
+_WHIM_DISCOUNT = 4.0
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ class Lines:
 
 def lines_of(market: Market, sessions: Sessions, users: range, days: range) -> Lines:
     """What is bought and looked at on `days`; `sessions` are those of `WAIT_DAYS` more days before them."""
+    off = discounts(market.params, market.goods.kind, days)
     needs = _needs_met(market, sessions, users, days)
     now = np.flatnonzero((sessions.day >= days.start) & (sessions.day < days.stop))
     session, kind, number, bought = (
-        np.concatenate(parts) for parts in zip(needs, _whims(market, sessions, now), strict=True)
+        np.concatenate(parts) for parts in zip(needs, _whims(market, sessions, now, off, days), strict=True)
     )
     need = np.arange(len(session)) < len(needs[0])
     user, day = sessions.user[session], sessions.day[session]
-    off = discounts(market.params, market.goods.kind, days)
     item, discount = _choices(market, sessions.key[session], user, day, kind, number, off, days)
     return Lines(session, kind, number, bought, need, item, discount)
 
@@ -104,13 +105,17 @@ def _needs_met(
     return met[now], kind[now], kind[now], np.ones(int(now.sum()), dtype=bool)
 
 
-def _whims(market: Market, sessions: Sessions, rows: Longs) -> tuple[Longs, Longs, Longs, Flags]:
+def _whims(
+    market: Market, sessions: Sessions, rows: Longs, off: Doubles, days: range
+) -> tuple[Longs, Longs, Longs, Flags]:
     """(session, kind, number, bought) of what nobody needed: bought on a whim, or only looked at."""
     seed, key = market.params.seed, sessions.key[rows]
     user, day = sessions.user[rows], sessions.day[rows]
     kinds = np.arange(len(KINDS))
     by_hour, by_hand = market.fit(kinds[None, :], sessions.hour[rows][:, None], sessions.hand[rows][:, None])
     lean = 1.5 * by_hour + 1.5 * by_hand + np.log(TRAITS.share) + 0.8 * market.people.taste[user]
+    best = np.stack([off[:, :, market.goods.kind == one].max(axis=2) for one in kinds], axis=2)
+    lean = lean + _WHIM_DISCOUNT * best[day - days.start, market.people.store[user]]
     flat = np.tile(kinds, len(rows)), np.repeat(user, len(KINDS)), np.repeat(day, len(KINDS))
     weight = np.exp(lean + market.season(*flat).reshape(lean.shape)).cumsum(axis=1)
     found = []
@@ -145,7 +150,7 @@ def _choices(
         who, which = user[rows][:, None], offered[None, :]
         cheaper = off[(day[rows] - days.start)[:, None], market.people.store[user[rows]][:, None], which]
         worth = (
-            _EARLIER * market.appeal(who, which)
+            _APPEAL * market.appeal(who, which)
             + _DISCOUNT * cheaper
             - _PRICE * market.people.thrift[who] * np.log(goods.price[which])
             + _NOISE * gumbels(params.seed, "choice", key[rows][:, None], number[rows][:, None], which)

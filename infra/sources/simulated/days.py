@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 
 from features.calendar import local_midnight, public_holidays, utc_offsets
 from infra.sources.simulated.chance import Doubles, Flags, Longs
@@ -63,7 +64,7 @@ def busyness(params: MarketParams, place: Longs, day: Longs) -> Doubles:
 def instants(params: MarketParams, place: Longs, day: Longs, second: Longs) -> Longs:
     """UTC epoch seconds at which the clock at each place shows that second of that day.
 
-    Where clocks go forward, a second that there is not is read as the one an hour later.
+    Where clocks go forward, a second that there is not is read as the one an hour before or after it.
     """
     wall = epoch_day(params, day) * _DAY + second
     found = np.empty(len(wall), dtype=np.int64)
@@ -79,6 +80,11 @@ def wall_clock(params: MarketParams, place: Longs, instant: Longs) -> tuple[Long
     for zone, rows in _by_zone(place):
         wall[rows] = instant[rows] + utc_offsets(instant[rows], zone)
     return wall // _DAY - int(epoch_day(params, 0)), wall % _DAY
+
+
+def whole_seconds(instants: pd.Series) -> Longs:
+    """UTC epoch seconds of a column of instants."""
+    return np.asarray(instants.dt.as_unit("s").astype("int64"), dtype=np.int64)
 
 
 def instant_of(moment: datetime) -> int:

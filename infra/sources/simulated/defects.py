@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from infra.sources.simulated.chance import text_numbers, uniforms
+from infra.sources.simulated.chance import Flags, text_numbers, uniforms
 from infra.sources.simulated.event_table import ARRIVES
 from infra.sources.simulated.market import Market
 
@@ -29,16 +29,15 @@ def with_defects(market: Market, events: pa.Table) -> pa.Table:
     lost = uniforms(seed, "lost", whom) < rates.lost
     repeated = ~lost & (uniforms(seed, "repeated", whom) < rates.repeated)
     spoilt = uniforms(seed, "spoilt", whom) < rates.broken
-    copies = events.filter(pa.array(spoilt))
-    return pa.concat_tables(
-        [events.filter(pa.array(~lost)), events.filter(pa.array(repeated)), _spoilt(copies)]
-    )
+    odd = uniforms(seed, "spoilt how", whom[spoilt]) < 0.5
+    copies = _spoilt(events.filter(pa.array(spoilt)), odd)
+    return pa.concat_tables([events.filter(pa.array(~lost)), events.filter(pa.array(repeated)), copies])
 
 
-def _spoilt(events: pa.Table) -> pa.Table:
-    """The rows under other names, every other one of an unknown type, the rest with a negative amount."""
+def _spoilt(events: pa.Table, mistyped: Flags) -> pa.Table:
+    """The rows under other names, some of an unknown type, the others with a negative amount."""
     ids = pc.binary_join_element_wise(SPOILT, events["event_id"], "")
-    odd = pa.array(np.arange(len(events)) % 2 == 1)
+    odd = pa.array(mistyped)
     kinds = pc.if_else(odd, "purchse", events["event_type"])
     amounts = pc.if_else(odd, events["amount"], -1.0)
     for name, column in (("event_id", ids), ("event_type", kinds), ("amount", amounts)):

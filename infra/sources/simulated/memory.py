@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from infra.sources.simulated.chance import Doubles, Flags, Longs
+from infra.sources.simulated.days import whole_seconds
 from infra.sources.simulated.event_table import numbers_of
 from infra.sources.simulated.kinds import KINDS
 from infra.sources.simulated.market import Market
@@ -42,7 +43,7 @@ class PushMemory:
         """This, and what EVENTS rows with a push_id tell."""
         told = events[events["push_id"].notna()].drop_duplicates("event_id")
         user = numbers_of(told["user_id"], len(market.people))
-        seconds = told["event_ts"].dt.as_unit("s").astype("int64").to_numpy()
+        seconds = whole_seconds(told["event_ts"])
         kind_of_event = told["event_type"].to_numpy(dtype=object)
         known = user >= 0
         delivered = known & (kind_of_event == "push_delivered")

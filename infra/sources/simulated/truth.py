@@ -30,7 +30,8 @@ from scipy.special import expit
 
 from features.calendar import DAYPARTS
 from infra.sources.simulated.chance import Doubles, Flags, Longs
-from infra.sources.simulated.days import is_off, wall_clock
+from infra.sources.simulated.days import is_off, wall_clock, whole_seconds
+from infra.sources.simulated.event_table import numbers_of
 from infra.sources.simulated.market import DESKTOP, PHONE, TABLET, Market, leisure
 from infra.sources.simulated.memory import PushMemory
 from infra.sources.simulated.needs import pressure
@@ -119,6 +120,22 @@ def push_truth(
             "p_complaint": truth.complaints * leaves,
         }
     )
+
+
+def plan_truth(market: Market, pushes: pd.DataFrame, memory: PushMemory) -> pd.DataFrame:
+    """`TRUTH_COLUMNS` of each row of a plan, 0 where its user or item is nobody's here.
+
+    Args:
+        market: Where.
+        pushes: (user_id, item_id, send_at, device), one row a push; `device` is that of its scene.
+        memory: What earlier pushes left behind. Pushes of this plan do not count for each other.
+    """
+    user = numbers_of(pushes["user_id"], len(market.people))
+    item = numbers_of(pushes["item_id"], len(market.goods))
+    sent, hand = whole_seconds(pushes["send_at"]), hands_of(pushes["device"].tolist())
+    truth = push_truth(market, np.maximum(user, 0), np.maximum(item, 0), sent, hand, memory)
+    truth[(user < 0) | (item < 0)] = 0.0
+    return truth
 
 
 def attention(market: Market, user: Longs, day: Longs, second: Longs) -> Doubles:
