@@ -13,13 +13,15 @@ from features.errors import UsageError
 from flows.simulation_days import DayOutcome, day_outcome, simulation_markdown
 from infra.sources import SIMULATED_NOTE
 
-FIRST = date(2024, 5, 27)  # a Monday, after twelve weeks of history
+FIRST = date(2024, 4, 16)  # a Tuesday, after six weeks of history
 SETTINGS = {
-    "KAIROS_SOURCE": "simulated:users=260,items=84,days=84",
-    "KAIROS_MIN_ITEM_USERS": "5",
+    "KAIROS_SOURCE": "simulated:users=120,items=84,days=43",
+    "KAIROS_MIN_ITEM_USERS": "3",
     "KAIROS_MIN_BASKET_ITEMS": "2",
-    "KAIROS_TRAIN_WEEKS": "3",
-    "KAIROS_TEST_WEEKS": "2",
+    "KAIROS_MIN_EARLIER_BASKETS": "1",
+    "KAIROS_TRAIN_WEEKS": "1",
+    "KAIROS_TEST_WEEKS": "1",
+    "KAIROS_SLOTS_CONSIDERED": "1",
 }
 
 
@@ -38,9 +40,15 @@ def simulated_home(tmp_path_factory: pytest.TempPathFactory, prefect_server: Non
 
 @pytest.fixture(scope="module")
 def two_days(simulated_home: Path) -> list[DayOutcome]:
-    """A Monday, which trains, and a Tuesday."""
+    """A Tuesday and a Wednesday, planned by a model that somebody made champion: a gate wants more data."""
+    from flows.ingest import ingest
     from flows.simulation import simulate
+    from flows.train import train
+    from flows.wiring import open_stores
 
+    ingest()
+    version = train()
+    open_stores().registry.move_alias("champion", version, "tester", "too small a market for the gate")
     return simulate(days=2)
 
 
@@ -56,7 +64,7 @@ def test_the_loop_closes_day_after_day(two_days: list[DayOutcome]) -> None:
     connection.close()
     known = dict(found)
     sent, opened = (sum(getattr(one, name) for one in two_days) for name in ("sent", "opened"))
-    assert sent > 100
+    assert sent > 40
     assert 0.7 * sent < known["push_sent"] <= sent  # the last in the west belong to tomorrow, a few are lost
     assert 0 < known["push_opened"] <= opened < 0.3 * sent
     for one in two_days:
