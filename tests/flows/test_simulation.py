@@ -1,4 +1,4 @@
-"""Simulated days: planned, sent, answered and learnt from; lived again they end the same, and say what they are."""
+"""Simulated days: planned, sent, answered and learnt from; lived again they end the same, and admit it."""
 
 from __future__ import annotations
 

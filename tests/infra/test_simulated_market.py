@@ -207,3 +207,15 @@ def test_a_specification_names_its_market() -> None:
     assert is_simulated(source.name) and "no real" in source.notes()[0]
     with pytest.raises(UsageError, match="not simulated"):
         open_market("sql:postgresql://me:secret@host/shop", None)
+
+
+def test_nobody_comes_before_signing_up_and_nothing_is_sold_before_it_is_listed() -> None:
+    source = SimulatedSource(replace(SMALL, newcomers=0.6, launched=0.4))
+    events = pa.concat_tables(source.read("events")).to_pandas()
+    events = events[~events["event_id"].str.startswith(SPOILT)]
+    for table, key, since in (("users", "user_id", "signup_ts"), ("items", "item_id", "created_ts")):
+        known = pd.concat(source.read(table)).set_index(key)[since]
+        told = events[events[key].notna()]
+        assert told[key].isin(known.index).all()
+        assert (told["event_ts"] >= told[key].map(known)).all()
+    assert len(pd.concat(source.read("users"))) < SMALL.users

@@ -106,18 +106,10 @@ def _visits(
     """What follows an open: the app, the shown item, perhaps a purchase of it and of others in the push."""
     visit = rows[opened]
     visit = visit.assign(session_id=visit["push_id"], channel=None)
-    visiting = visit.index.to_numpy()
     found = [_events(visit.assign(item=-1), None, "app_open", seen[opened] + 1.0)]
     found.append(_events(visit, None, "view", seen[opened] + 3.0))
-    lists = [list(sent["items"].iloc[row]) for row in visiting]
-    shown = pd.DataFrame(
-        [
-            (row, rank, name)
-            for row, items in zip(visiting, lists, strict=True)
-            for rank, name in enumerate(_first(rows, sent, row, items))
-        ],
-        columns=["row", "rank", "name"],
-    )
+    names = [(row, *one) for row in visit.index for one in enumerate(_shown(sent.iloc[row]))]
+    shown = pd.DataFrame(names, columns=["row", "rank", "name"])
     if shown.empty:
         return found
     row, rank = shown["row"].to_numpy(), shown["rank"].to_numpy()
@@ -143,10 +135,10 @@ def _visits(
     return found
 
 
-def _first(rows: pd.DataFrame, sent: pd.DataFrame, row: int, items: list[str]) -> list[str]:
-    """What the push shows, its own item first, at most `ITEMS_SEEN`."""
-    own = str(sent["item_id"].iloc[row])
-    return [own, *(one for one in items if one != own)][:ITEMS_SEEN]
+def _shown(push: pd.Series) -> list[str]:
+    """What a push shows, its own item first, at most `ITEMS_SEEN`."""
+    own = str(push["item_id"])
+    return [own, *(str(item) for item in push["items"] if item != own)][:ITEMS_SEEN]
 
 
 def _events(rows: pd.DataFrame, happens: Flags | None, event_type: str, seconds: Doubles) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from features.contracts import EVENT_TYPES
 from features.scenes import UNKNOWN
-from infra.sources.simulated.chance import Longs
+from infra.sources.simulated.chance import Flags, Longs
 from infra.sources.simulated.kinds import KINDS
 from infra.sources.simulated.market import PHONE, STORE, Market
 from infra.sources.simulated.places import PLACES, STORES
@@ -97,6 +97,13 @@ def event_table(market: Market, rows: pd.DataFrame) -> pa.Table:
         ARRIVES: instant,
     }
     return pa.table(columns, SCHEMA)
+
+
+def known_by(table: pa.Table, seconds: float) -> Flags:
+    """Whether each row happened and arrived before this instant."""
+    bound = round(seconds * 1e6)
+    times = [table[name].cast(pa.int64()).to_numpy() for name in ("event_ts", ARRIVES)]
+    return np.asarray((times[0] < bound) & (times[1] < bound))
 
 
 def _named(codes: Longs, names: Any) -> pa.Array:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from infra.sources.simulated.chance import Doubles, Longs
+from infra.sources.simulated.chance import Doubles, Flags, Longs
 from infra.sources.simulated.days import is_off, month
 from infra.sources.simulated.goods import Goods, liking, make_goods
 from infra.sources.simulated.kinds import TRAITS
@@ -50,7 +50,7 @@ def market_of(params: MarketParams) -> Market:
     return Market(params, make_people(params), make_goods(params))
 
 
-def leisure(hour: Longs, day_off: np.ndarray) -> Doubles:
+def leisure(hour: Longs, day_off: Flags) -> Doubles:
     """How much at leisure people are, -1 to 1: evenings and days off buy, commutes only look.
 
     Examples:

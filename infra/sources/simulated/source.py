@@ -12,13 +12,13 @@ from infra.sources import SIMULATED_NOTE
 from infra.sources.simulated.days import day_number, instant_of, midnight
 from infra.sources.simulated.defects import with_defects
 from infra.sources.simulated.diary import MarketDiary
-from infra.sources.simulated.event_table import ARRIVES
+from infra.sources.simulated.event_table import ARRIVES, known_by
 from infra.sources.simulated.market import Market, market_of
 from infra.sources.simulated.memory import PushMemory
 from infra.sources.simulated.params import TIMEZONE, MarketParams, spec_of
 from infra.sources.simulated.promotions import promotion_rows
 from infra.sources.simulated.tables import item_rows, user_rows
-from infra.sources.simulated.visits import known_by, visits
+from infra.sources.simulated.visits import visits
 
 _MAPPING = "1"  # raise it whenever the same parameters come to mean other rows
 _USERS_AT_ONCE, _DAYS_AT_ONCE = 5_000, 28

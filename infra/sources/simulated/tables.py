@@ -1,13 +1,16 @@
-"""USERS and ITEMS rows as the shop tells them on a day: whoever has signed up, whatever has been launched."""
+"""USERS and ITEMS rows as the shop tells them on a day: whoever has signed up, whatever has been launched.
+
+Both are entered at the shop's noon before their first day, so that they are known everywhere when it begins.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
-from infra.sources.simulated.chance import uniforms
+from infra.sources.simulated.chance import Longs
 from infra.sources.simulated.days import midnight
 from infra.sources.simulated.event_table import item_id, user_id
 from infra.sources.simulated.goods import stock_of, tags_of
@@ -18,23 +21,16 @@ from infra.sources.simulated.places import PLACES
 
 
 def user_rows(market: Market, today: int) -> pd.DataFrame:
-    """USERS rows of everybody who signed up before `today`, counted from the market's first day."""
+    """USERS rows of everybody who may come on `today`, counted from the market's first day, or before."""
     people = market.people
-    who = np.flatnonzero(people.signup_day < today)
+    who = np.flatnonzero(people.signup_day <= today)
     names = [user_id(int(one)) for one in who]
-    second = uniforms(market.params.seed, "signup second", who) * 86_400
-    begin = midnight(market.params, 0)
     place = people.place[who]
-    # Of a local day; the hour is nobody's business, and stays within it in every zone.
-    signup = [
-        begin + timedelta(days=int(day), seconds=round(at / 2))
-        for day, at in zip(people.signup_day[who], second, strict=True)
-    ]
     tells = people.tells_quiet[who]
     return pd.DataFrame(
         {
             "user_id": names,
-            "signup_ts": signup,
+            "signup_ts": _noon_before(market, people.signup_day[who]),
             "timezone": [PLACES[one].timezone for one in place],
             "locale": [PLACES[one].locale for one in place],
             "region": [PLACES[one].region for one in place],
@@ -53,12 +49,11 @@ def user_rows(market: Market, today: int) -> pd.DataFrame:
 
 
 def item_rows(market: Market, today: int) -> pd.DataFrame:
-    """ITEMS rows of everything launched before `today`; what was withdrawn is not available any more."""
+    """ITEMS rows of everything launched by `today`; what was withdrawn is not available any more."""
     goods, params = market.goods, market.params
-    which = np.flatnonzero(goods.launched_day < today)
+    which = np.flatnonzero(goods.launched_day <= today)
     listed = [int(item) for item in which]
     stock, tags = stock_of(params, today), tags_of(params)
-    launched = [midnight(params, int(day)) for day in goods.launched_day[which]]
     return pd.DataFrame(
         {
             "item_id": [item_id(item) for item in listed],
@@ -67,12 +62,16 @@ def item_rows(market: Market, today: int) -> pd.DataFrame:
             "brand": [goods.brand_name(item) for item in listed],
             "price": goods.price[which],
             "tags": [tags[item] for item in listed],
-            "created_ts": [moment.astimezone(UTC) for moment in launched],
+            "created_ts": _noon_before(market, goods.launched_day[which]),
             "available": goods.withdrawn_day[which] > today,
             "stock": stock[which].astype(float),
             "sensitive": TRAITS.sensitive[goods.kind[which]],
         }
     )
+
+
+def _noon_before(market: Market, days: Longs) -> list[datetime]:
+    return [midnight(market.params, int(day)) - timedelta(hours=12) for day in days]
 
 
 def _clock(hour: int) -> str:

@@ -60,7 +60,7 @@ def push_truth(
     """`TRUTH_COLUMNS`, one row a push: potential outcomes of any that one could send, whether it is or not.
 
     `p_open`, `p_opt_out` and `p_complaint` are of a push that was delivered; `p_purchase` is P(opened and
-    bought) of it. An opt-out or a complaint is independent of opening.
+    its first item bought) of it. An opt-out or a complaint is independent of opening.
 
     Args:
         market: Where.

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from infra.sources.simulated.baskets import WAIT_DAYS, Lines, lines_of
-from infra.sources.simulated.chance import Doubles, Flags, Longs, uniforms
+from infra.sources.simulated.chance import Doubles, Longs, uniforms
 from infra.sources.simulated.defects import with_defects
 from infra.sources.simulated.event_table import TYPE_CODE, event_table
 from infra.sources.simulated.market import STORE, Market
@@ -110,10 +110,3 @@ def _rows(
             "channel": None,
         }
     )
-
-
-def known_by(table: pa.Table, seconds: float) -> Flags:
-    """Whether each row happened and arrived before this instant."""
-    bound = round(seconds * 1e6)
-    times = [table[name].cast(pa.int64()).to_numpy() for name in ("event_ts", "arrives_at")]
-    return np.asarray((times[0] < bound) & (times[1] < bound))
