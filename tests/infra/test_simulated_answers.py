@@ -50,9 +50,11 @@ def happened(events: pd.DataFrame, pushes: pd.DataFrame, name: str) -> np.ndarra
 def test_what_happens_is_as_probable_as_the_truth_says() -> None:
     """One push to each of many, who were never pushed: counts lie within four standard errors."""
     lively = market_of(
-        replace(SMALL, users=20_000, truth=replace(SMALL.truth, open_base=-2.2, opt_out_base=0.01))
+        replace(
+            SMALL, users=8_000, truth=replace(SMALL.truth, open_base=-2.0, buy_base=-1.5, opt_out_base=0.01)
+        )
     )
-    rng, user = np.random.default_rng(5), np.arange(20_000)
+    rng, user = np.random.default_rng(5), np.arange(8_000)
     item, hour = rng.integers(SMALL.items, size=len(user)), rng.integers(8, 21, size=len(user))
     pushes, nothing = pushes_to(lively, user, item, day=DAY, hour=hour), PushMemory.empty(lively)
     truth = plan_truth(lively, pushes, nothing)
