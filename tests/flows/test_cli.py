@@ -72,7 +72,9 @@ def test_wrong_usage_is_exit_2(arguments: list[str], empty_home: Path) -> None:
         (["score", "--plan-date", ""], "--plan-date '' is no date; write one such as"),
         (["score", "--plan-date", "2017-02-30"], "'2017-02-30' is no date"),
         (["why", "u1", "--date", "soon"], "--date 'soon' is no date"),
-        (["check-data", "parquet"], "must be complete-journey, parquet:DIR or sql:URL"),
+        (["check-data", "simulated:users=3"], "users == '3', must be a whole number in 10.."),
+        (["simulate", "--from", "soon"], "not simulated; set KAIROS_SOURCE=simulated"),
+        (["check-data", "parquet"], "must be complete-journey, simulated, parquet:DIR or sql:URL"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_starts(
