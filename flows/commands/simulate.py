@@ -26,8 +26,9 @@ def simulate(
     from infra.sources import SIMULATED_NOTE, open_market
 
     settings = load_settings()
-    open_market(settings.source, settings.home)
+    diary = open_market(settings.source, settings.home).diary
     first = None if start is None else parse_date(start, "--from")
+    diary.check_next(first or diary.today)  # before anything starts
     with showing_progress(progress_console()):
         outcomes = run_flow(settings, "flows.simulation.simulate", days=days, start=first)
     console().print(table(f"{SIMULATED_NOTE}; a row a day", COLUMNS, outcome_rows(outcomes)))

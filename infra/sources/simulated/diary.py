@@ -61,6 +61,16 @@ class MarketDiary:
         """Nothing; all days before `day` have happened, none from it on.
 
         Raises:
+            UsageError: As `check_next` does.
+        """
+        self.check_next(day)
+        self._write_today(day)
+
+    def check_next(self, day: date) -> None:
+        """Nothing; `day` may be lived next.
+
+        Raises:
+            KairosError: The folder holds the days of another market.
             UsageError: A day of the history, or beyond the next one to come.
         """
         today = self.today
@@ -69,7 +79,6 @@ class MarketDiary:
                 f"{day} cannot be simulated next: it must be one of {self.history_end}..{today}, as days "
                 "are lived one after the other."
             )
-        self._write_today(day)
 
     def write_day(self, day: date, happened: pa.Table) -> None:
         """Nothing; what the pushes sent on `day` brought about is kept, and the next day is today."""
