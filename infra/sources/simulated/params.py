@@ -39,7 +39,7 @@ class Truth:
         satisfied_share: What a push sold is not bought again for this share of its usual interval.
     """
 
-    open_base: float = -3.7
+    open_base: float = -3.9
     open_attention: float = 0.55
     open_device: float = 0.5
     open_taste: float = 0.35
@@ -49,15 +49,15 @@ class Truth:
     open_discount: float = 1.0
     open_fatigue: float = 0.2
     open_quiet: float = 0.7
-    buy_base: float = -3.0
+    buy_base: float = -3.4
     buy_taste: float = 0.4
     buy_hour: float = 0.45
     buy_hand: float = 0.5
     buy_need: float = 1.2
     buy_leisure: float = 0.5
     buy_discount: float = 2.0
-    also_shown: float = 0.3
-    opt_out_base: float = 0.0007
+    also_shown: float = 0.15
+    opt_out_base: float = 0.002
     opt_out_fatigue: float = 0.45
     opt_out_taste: float = 0.5
     opt_out_quiet: float = 1.2
