@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def check_data(
     source: Annotated[
         str | None,
-        typer.Argument(help="complete-journey, simulated, parquet:DIR or sql:URL; that of the settings by default."),
+        typer.Argument(
+            help="complete-journey, simulated, parquet:DIR or sql:URL; that of the settings by default."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:

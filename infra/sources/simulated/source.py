@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from features.source_mapping import SourceMapping
 from infra.sources import SIMULATED_NOTE
 from infra.sources.simulated.days import day_number, instant_of, midnight
 from infra.sources.simulated.defects import with_defects
@@ -28,6 +29,7 @@ class SimulatedSource:
     """A made-up shop that answers pushes; the same specification gives the same rows."""
 
     default_timezone = TIMEZONE
+    mapping = SourceMapping()
 
     def __init__(self, params: MarketParams, folder: Path | None = None) -> None:
         """Nothing is made yet.
