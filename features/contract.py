@@ -134,9 +134,10 @@ class Contract:
                     f"{self.name}.{column.name}: found no such column (there are: "
                     f"{', '.join(dtypes) or 'none'}), expected {EXPECTED[column.kind]}; "
                     + (
-                        f"rename {near[0]!r} to it."
+                        f'rename {near[0]!r} to it, or write {column.name} = "{near[0]}" under '
+                        f"[columns.{self.name}] in kairos.toml."
                         if near
-                        else "add the column or select it under this name."
+                        else f"add the column, or name yours under [columns.{self.name}] in kairos.toml."
                     )
                 )
 

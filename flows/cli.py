@@ -15,15 +15,22 @@ import typer
 from features.errors import KairosError
 from flows.commands import (
     alert,
+    backup,
     check_data,
     demo,
+    deploy,
     dispatch,
     doctor,
     features,
     flow_runs,
+    health,
+    init,
+    migrate,
     model,
     plan,
     push,
+    reports,
+    simulate,
     sql,
     status,
     up,
@@ -43,14 +50,22 @@ app = typer.Typer(
 )
 app.command("demo", rich_help_panel="Start here")(demo.demo)
 app.command("up", rich_help_panel="Start here")(up.up)
+app.command("init", rich_help_panel="Start here")(init.init)
 for flow in flow_runs.COMMANDS:
     app.command(flow.__name__, rich_help_panel="One flow now")(flow)
 app.command("dispatch", rich_help_panel="One flow now")(dispatch.dispatch)
+app.command("simulate", rich_help_panel="One flow now")(simulate.simulate)
 app.command("why", rich_help_panel="Look")(why.why)
 app.command("status", rich_help_panel="Look")(status.status)
 app.command("sql", rich_help_panel="Look")(sql.sql)
 app.command("check-data", rich_help_panel="Look")(check_data.check_data)
 app.command("doctor", rich_help_panel="Look")(doctor.doctor)
+app.command("migrate", rich_help_panel="Operate")(migrate.migrate)
+app.command("deploy", rich_help_panel="Operate")(deploy.deploy)
+app.command("backup", rich_help_panel="Operate")(backup.backup)
+app.command("restore", rich_help_panel="Operate")(backup.restore)
+app.command("reports", rich_help_panel="Operate")(reports.reports)
+app.command("health", rich_help_panel="Operate")(health.health)
 app.add_typer(features.app, name="features", rich_help_panel="Look")
 app.add_typer(model.app, name="model", rich_help_panel="Decide")
 app.add_typer(plan.app, name="plan", rich_help_panel="Decide")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -19,8 +19,6 @@ from flows.task_policy import check_deadline
 from flows.train import train
 from flows.wiring import open_stores, sole_writer
 
-_DEADLINE = timedelta(hours=12)
-
 
 @flow(name="cycle", flow_run_name=run_name, timeout_seconds=6 * 3600, persist_result=False)
 def cycle(as_of: datetime | None = None, plan_date: date | None = None) -> CycleSummary:
@@ -33,7 +31,7 @@ def cycle(as_of: datetime | None = None, plan_date: date | None = None) -> Cycle
     Returns:
         What was learnt, decided and published. A refused challenger is no failure: the champion plans on.
     """
-    check_deadline(_DEADLINE)
+    check_deadline("cycle")
     stores = open_stores()
     with sole_writer(stores.settings):
         ingest()

@@ -19,6 +19,7 @@ from flows.summary import CycleSummary, RankingRow
 from flows.wiring import Stores
 from infra.plan_store import PublishedBatch
 from infra.report_store import DATA_DRIFT
+from infra.sources import reality_note
 from models.evaluation import Estimate
 from models.gate import FAIL, PASS, WARN
 
@@ -78,6 +79,7 @@ def read_outcome(
         checksum=batch.checksum if batch else "",
         changed=batch is not None and batch.changed,
         samples=sample_user_plans(stores, plan_date) if batch else (),
+        note=reality_note(stores.settings.source),
     )
 
 

@@ -1,106 +1,61 @@
-"""Every flow that runs by itself, and when: the one table to review before a schedule changes.
-
-All of them share one work pool that runs one flow at a time, because they write the same home.
-"""
+"""`infra/prefect.yaml` on a Prefect server: work pool, deployments with their schedules, automations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from flows.process_environment import QUIET
+from infra.deployment_table import FlowAutomation, ScheduledFlow, deployment_table
 from infra.settings import Settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-WORK_POOL = "kairos"
-DEPLOYMENT = "scheduled"
-BY_HAND = "by-hand"
-
-
-@dataclass(frozen=True)
-class ScheduledFlow:
-    """A flow and its schedule.
-
-    Attributes:
-        entrypoint: Importable name of the flow.
-        cron: Minute, hour, day, month, weekday in `Settings.default_timezone`; None runs only when asked.
-        when: The same in words.
-        event: Starts it as well.
-    """
-
-    entrypoint: str
-    cron: str | None
-    when: str
-    event: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The flow's name, which is its function's."""
-        return self.entrypoint.rpartition(".")[2]
-
-    @property
-    def deployment(self) -> str:
-        """The deployment's name, which says whether it runs by itself."""
-        return DEPLOYMENT if self.cron is not None else BY_HAND
-
-
 DRIFT_FAILED = "kairos.drift.failed"
 """The event that a failed drift verdict emits."""
 
-SCHEDULED_FLOWS = (
-    ScheduledFlow("flows.ingest.ingest", "5 * * * *", "every hour at :05"),
-    ScheduledFlow("flows.materialize.materialize", "20 * * * *", "every hour at :20"),
-    ScheduledFlow("flows.train.train", "0 1 * * 1", "Mondays at 01:00"),
-    # It trains and asks the gate: what drift calls for.
-    ScheduledFlow("flows.cycle.cycle", "0 2 * * *", "every night at 02:00, and on drift", DRIFT_FAILED),
-    ScheduledFlow("flows.score.score", "30 3 * * *", "every night at 03:30"),
-    ScheduledFlow("flows.monitor.monitor", "0 4 * * *", "every night at 04:00"),
-)
 
-UNSCHEDULED_FLOWS = (
-    ScheduledFlow("flows.backfill.backfill", None, "when asked"),
-    # Not on the pool's schedule, where a night's training would make pushes late: `kairos dispatch --watch`.
-    ScheduledFlow("flows.dispatch.dispatch", None, "when asked"),
-)
-DEPLOYED_FLOWS = (*SCHEDULED_FLOWS, *UNSCHEDULED_FLOWS)
-
-
-def import_flows(flows: tuple[ScheduledFlow, ...] = DEPLOYED_FLOWS) -> dict[str, Any]:
-    """The flows by name, imported; seconds the first time."""
+def import_flows(flows: tuple[ScheduledFlow, ...] | None = None) -> dict[str, Any]:
+    """The flows by name, imported, all by default; seconds the first time."""
     from prefect.utilities.importtools import import_object
 
-    return {flow.name: import_object(flow.entrypoint) for flow in flows}
+    wanted = deployment_table().flows if flows is None else flows
+    return {flow.name: import_object(flow.entrypoint) for flow in wanted}
 
 
 def ensure_work_pool(client: SyncPrefectClient) -> None:
-    """Nothing; the pool exists and runs one flow at a time."""
+    """Nothing; the pool exists and runs as many flows at a time as the table says."""
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists
     from prefect.workers.process import ProcessWorker
 
+    table = deployment_table()
     pool = WorkPoolCreate(
-        name=WORK_POOL,
+        name=table.pool,
         type=ProcessWorker.type,
         base_job_template=ProcessWorker.get_default_base_job_template(),
-        concurrency_limit=1,
+        concurrency_limit=table.pool_limit,
     )
     try:
         client.create_work_pool(pool)
     except ObjectAlreadyExists:
-        client.update_work_pool(WORK_POOL, WorkPoolUpdate(concurrency_limit=1))
+        client.update_work_pool(table.pool, WorkPoolUpdate(concurrency_limit=table.pool_limit))
 
 
-def deploy(settings: Settings, flows: tuple[ScheduledFlow, ...] = DEPLOYED_FLOWS) -> dict[str, UUID]:
+def deploy(settings: Settings) -> dict[str, UUID]:
     """The deployments' ids by name (`cycle/scheduled`), made or brought up to date on the server in use."""
     from prefect.client.orchestration import get_client
 
+    table = deployment_table()
     with get_client(sync_client=True) as client:
         ensure_work_pool(client)
-    return {f"{flow.name}/{flow.deployment}": _deploy_one(flow, settings) for flow in flows}
+        deployed = {f"{flow.name}/{flow.deployment}": _deploy_one(flow, settings) for flow in table.flows}
+        for automation in table.automations:
+            _automate(client, automation)
+    return deployed
 
 
 def _triggers(scheduled: ScheduledFlow) -> list[Any]:
@@ -125,14 +80,51 @@ def _deploy_one(scheduled: ScheduledFlow, settings: Settings) -> UUID:
     from prefect.schedules import Cron
 
     flow = import_flows((scheduled,))[scheduled.name]
+    table = deployment_table()
+    zone = table.timezone or settings.default_timezone
+    late = "" if scheduled.too_late is None else f" A run that starts {scheduled.too_late} late is skipped."
     deployment = flow.to_deployment(
         name=scheduled.deployment,
-        schedules=[Cron(scheduled.cron, timezone=settings.default_timezone)] if scheduled.cron else [],
+        schedules=[Cron(scheduled.cron, timezone=zone)] if scheduled.cron else [],
         triggers=_triggers(scheduled),
-        work_pool_name=WORK_POOL,
-        description=f"{(flow.description or '').strip()}\n\nRuns {scheduled.when}.".strip(),
-        # A process worker otherwise starts each run in a new temporary folder, where kairos.toml is not.
-        job_variables={"working_dir": str(Path.cwd()), "env": {"KAIROS_HOME": str(settings.home)}},
+        tags=list(scheduled.tags),
+        concurrency_limit=scheduled.concurrency_limit,
+        work_pool_name=table.pool,
+        description=f"{(flow.description or '').strip()}\n\nRuns {scheduled.when}.{late}".strip(),
+        # A process worker otherwise starts each run in a new temporary folder, where kairos.toml is not, and
+        # with the environment of whoever started the worker.
+        job_variables={
+            "working_dir": str(Path.cwd()),
+            "env": {**QUIET, "KAIROS_HOME": str(settings.home)},
+        },
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return UUID(str(deployment.apply()))
+
+
+def _automate(client: SyncPrefectClient, wanted: FlowAutomation) -> None:
+    """Nothing; the automation is on the server as the table has it."""
+    from prefect.automations import AutomationCore, EventTrigger
+    from prefect.events.actions import CancelFlowRun, RunDeployment
+    from prefect.events.schemas.automations import Posture
+
+    trigger = EventTrigger(
+        after={wanted.after} if wanted.after else set(),
+        expect={wanted.expect},
+        match={"prefect.resource.id": "prefect.flow-run.*"},
+        match_related={
+            "prefect.resource.id": f"prefect.tag.{wanted.tag}",
+            "prefect.resource.role": "tag",
+        },
+        for_each={"prefect.resource.id" if wanted.proactive else "related:deployment:prefect.resource.id"},
+        posture=Posture.Proactive if wanted.proactive else Posture.Reactive,
+        threshold=1,
+        within=wanted.within,
+    )
+    action = CancelFlowRun() if wanted.action == CancelFlowRun().type else RunDeployment(source="inferred")
+    automation = AutomationCore(
+        name=wanted.name, description=wanted.description, trigger=trigger, actions=[action]
+    )
+    for known in client.read_automations_by_name(wanted.name):
+        client.delete_automation(known.id)
+    client.create_automation(automation)

@@ -115,9 +115,9 @@ def _database(settings: Settings) -> str:
 
 
 def _source(settings: Settings) -> str:
-    from infra.sources import open_source
+    from infra.sources import source_of
 
-    source = open_source(settings.source, default_timezone=settings.default_timezone)
+    source = source_of(settings)
     first = next(iter(source.read("items")))
     return f"{source.name} answers, {len(first):,} items in its first piece"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
@@ -16,27 +16,26 @@ from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, check_deadline, is_w
 from flows.wiring import open_stores, sole_writer
 from infra.ingestion import IngestSummary, QuarantineError
 from infra.ingestion import ingest as ingest_source
-from infra.sources import open_source
+from infra.sources import source_of
 from infra.watermarks import advance_watermark
 from monitoring.alert_words import AlertFacts
 
-_DEADLINE = timedelta(minutes=50)
-
 
 @flow(name="ingest", flow_run_name=run_name, timeout_seconds=3600, persist_result=False)
-def ingest(as_of: datetime | None = None) -> str:
+def ingest(as_of: datetime | None = None, whole: bool = False) -> str:
     """Read the source's new rows into the event lake; bad rows go to quarantine with their reason.
 
     Args:
         as_of: Accepted like every flow's. The lake keeps all there is; whoever reads it cuts at `as_of`.
+        whole: Read every event, also where `ingest_overlap_hours` would do with the newest.
 
     Returns:
         The lake's fingerprint.
     """
-    check_deadline(_DEADLINE)
+    check_deadline("ingest")
     stores = open_stores()
     with sole_writer(stores.settings), step("ingest") as current:
-        summary = read_source()
+        summary = read_source(whole)
         events = summary.accepted["events"]
         words = (
             f"{events:,} events of {summary.accepted['users']:,} users, {_quarantined(summary):,} quarantined"
@@ -55,11 +54,11 @@ def ingest(as_of: datetime | None = None) -> str:
     retry_condition_fn=is_worth_retrying,
     cache_policy=NO_CACHE,
 )
-def read_source() -> IngestSummary:
+def read_source(whole: bool = False) -> IngestSummary:
     """What the lake holds now, and whether that changed."""
     stores = open_stores()
     settings = stores.settings
-    source = open_source(settings.source, default_timezone=settings.default_timezone)
+    source = source_of(settings)
     try:
         summary = ingest_source(
             source,
@@ -67,6 +66,7 @@ def read_source() -> IngestSummary:
             now=datetime.now(UTC),
             max_quarantine_share=settings.max_quarantine_share,
             zones_by_place=settings.zones_by_place,
+            overlap=None if whole else settings.ingest_overlap,
             progress=lambda table, rows: say(f"{table}: {rows:,} rows"),
         )
     except QuarantineError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
@@ -22,7 +22,6 @@ from infra.watermarks import advance_watermark, read_watermark
 
 FLOW, ONLINE = "materialize", "online"
 """Watermarks: how far the tables go, and which version of them the online store holds."""
-_DEADLINE = timedelta(minutes=50)
 
 
 @flow(name="materialize", flow_run_name=run_name, timeout_seconds=6 * 3600, persist_result=False)
@@ -31,10 +30,13 @@ def materialize(as_of: datetime | None = None) -> str:
 
     Only days whose events changed are counted; a run killed at any time goes on where it was.
 
+    Args:
+        as_of: Knowledge cut-off: nothing at or after it is known.
+
     Returns:
         The fingerprint of what the tables were built from.
     """
-    check_deadline(_DEADLINE)
+    check_deadline("materialize")
     stores = open_stores()
     return materialize_tables(stores, resolved_as_of(stores, as_of))
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from features.calendar import local_midnight, zone_named
 from features.errors import UsageError
 from infra.settings import Settings
-from infra.sources import open_source
+from infra.sources import source_of
 
 RECORDED_DAYS = {"complete-journey": date(2017, 12, 4)}
 """Recordings that end in the past, and the day they are run for: the first after the last test week."""
@@ -17,7 +17,7 @@ _LAG = timedelta(days=7)
 
 def shop_timezone(settings: Settings) -> str:
     """The IANA zone in which the shop's days begin: a recording's own, else `default_timezone`."""
-    return open_source(settings.source, default_timezone=settings.default_timezone).default_timezone
+    return source_of(settings).default_timezone
 
 
 def parse_as_of(text: str, timezone: str) -> datetime:

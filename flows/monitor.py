@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
@@ -52,7 +52,6 @@ PERIOD = "period"
 SCORES = "scores"
 """The incident's subject, the same for all versions: one that is never scored again would never end."""
 _LEAST_SLICE_ROWS = 2_000
-_DEADLINE = timedelta(hours=3)
 _KIND = DRIFT
 
 
@@ -68,7 +67,7 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
     Returns:
         The drift verdict: pass, warn or fail.
     """
-    check_deadline(_DEADLINE)
+    check_deadline("monitor")
     stores = open_stores()
     as_of = resolved_as_of(stores, as_of)
     plan_date = resolved_plan_date(stores, as_of, plan_date)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from features.errors import KairosError
-from flows.deployments import DEPLOYMENT, SCHEDULED_FLOWS, WORK_POOL, deploy, import_flows
+from flows.deployments import deploy, import_flows
 from flows.prefect_server import (
     HOST,
     PlatformAddresses,
@@ -26,6 +26,7 @@ from flows.process_environment import prefect_home, process_environment
 from flows.progress import step
 from flows.supervisor import Supervisor
 from infra.database import open_database
+from infra.deployment_table import deployment_table
 from infra.lock import exclusive_lock
 from infra.settings import Settings
 
@@ -86,9 +87,10 @@ def running(settings: Settings) -> Iterator[Platform]:
                 supervisor.start("worker", _worker_command(), environment)
             with step("alerts"):
                 # Beside the worker: what has crashed cannot report itself.
-                supervisor.start("alerts", _watch_command(), environment)
+                supervisor.start("alerts", _kairos_command("alert", "watch"), environment)
             write_addresses(settings, addresses)
-            schedules = tuple((f"{flow.name}/{DEPLOYMENT}", flow.when) for flow in SCHEDULED_FLOWS)
+            table = deployment_table()
+            schedules = tuple((f"{flow.name}/{flow.deployment}", flow.when) for flow in table.scheduled)
             yield Platform(addresses, schedules, supervisor)
         finally:
             with _undisturbed():
@@ -102,16 +104,14 @@ def _start_server(settings: Settings, supervisor: Supervisor) -> PlatformAddress
     history_port = free_port(HISTORY_PORT)
     ui_url = f"http://{HOST}:{port}"
     api_url = f"{ui_url}/api"
-    for folder in (settings.reports_dir, settings.workspace_dir):
-        folder.mkdir(parents=True, exist_ok=True)
+    settings.workspace_dir.mkdir(parents=True, exist_ok=True)
     environment = process_environment(settings, api_url)
     with step("Prefect") as current:
         # The UI runs in the browser and must know which address to ask.
         ui = {"PREFECT_SERVER_UI_ENABLED": "true", "PREFECT_SERVER_UI_API_URL": api_url}
         server = supervisor.start("server", server_command(port), {**environment, **ui})
-        pages = ["-m", "http.server", str(reports_port), "--bind", HOST]
-        directory = ["--directory", str(settings.reports_dir)]
-        supervisor.start("reports", [sys.executable, *pages, *directory], environment)
+        pages = _kairos_command("reports", "--port", str(reports_port))
+        supervisor.start("reports", pages, environment)
         supervisor.start("history", _history_command(settings, history_port), environment)
         os.environ.update(environment)  # before Prefect is imported here
         import_flows()  # takes as long as the server does
@@ -127,14 +127,14 @@ def _history_command(settings: Settings, port: int) -> list[str]:
     return [sys.executable, "-m", "evidently.cli", "ui", *options]
 
 
-def _watch_command() -> list[str]:
-    return [sys.executable, "-c", "from flows.cli import main; main()", "alert", "watch"]
+def _kairos_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
 
 
 def _worker_command() -> list[str]:
     return [
         *(sys.executable, "-m", "prefect", "worker", "start"),
-        *("--pool", WORK_POOL, "--type", "process", "--name", "kairos-up", "--limit", "1"),
+        *("--pool", deployment_table().pool, "--type", "process", "--name", "kairos-up", "--limit", "1"),
     ]
 
 

@@ -41,12 +41,12 @@ from flows.wiring import Stores, open_stores, sole_writer
 from infra.plan_content import canonical_rows
 from infra.plan_store import PublishedBatch
 from infra.rollout_store import Rollout
+from infra.sources import reality_note
 from infra.watermarks import advance_watermark
 from models.compiled import PredictionOutcome, together
 from models.plan_frames import joined_plans
 from monitoring.alert_words import AlertFacts
 
-_DEADLINE = timedelta(hours=3)
 _HORIZON_DAYS = 14
 
 
@@ -68,7 +68,7 @@ def score(
             is not fit to plan with, or features are too old.
         UsageError: `plan_date` lies before the cut-off's day or too far after it.
     """
-    check_deadline(_DEADLINE)
+    check_deadline("score")
     stores = open_stores()
     as_of = resolved_as_of(stores, as_of)
     plan_date = resolved_plan_date(stores, as_of, plan_date)
@@ -365,16 +365,17 @@ def publish_plan(
         words = f"{batch.rows:,} pushes to {batch.users:,} users, {silent:,} hear nothing"
         current.say(words) if batch.changed else current.skip(f"unchanged: {words}")
     create_markdown_artifact(
-        plan_markdown(summary, batch),
+        plan_markdown(summary, batch, reality_note(stores.settings.source)),
         key="plan",
         description=f"The plan for {plan_date}, batch {batch.batch_id}",
     )
     return batch
 
 
-def plan_markdown(summary: dict[str, int], batch: PublishedBatch) -> str:
-    """What was planned and what was held back, as a page."""
+def plan_markdown(summary: dict[str, int], batch: PublishedBatch, note: str = "") -> str:
+    """What was planned and what was held back, as a page; `note` comes first."""
     lines = [
+        *((f"**{note}**", "") if note else ()),
         f"Batch `{batch.batch_id}`, checksum `{batch.checksum}`" + ("" if batch.changed else ", unchanged"),
         "",
         "| | |",

@@ -11,6 +11,7 @@ from flows.quality import KIND as EVENTS
 from flows.wiring import Stores
 from infra.overrides import newest_overrides
 from infra.report_store import DATA_DRIFT, DRIFT
+from infra.sources import reality_note
 
 _PLANS = (
     "SELECT plan_date, batch_id, rows, users, model_version, as_of, published_at FROM kairos.push_batch "
@@ -30,6 +31,7 @@ def read_state(stores: Stores) -> dict[str, Any]:
     return {
         "home": str(stores.settings.home),
         "source": stores.settings.source.partition("://")[0],
+        "source_note": reality_note(stores.settings.source),
         "platform": None if platform is None else asdict(platform),
         "data": _data(stores),
         "features": _features(stores),
@@ -56,7 +58,7 @@ def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
     data, models, gate = state["data"], state["models"], state["gate"]
     rows = [
         ("home", state["home"]),
-        ("source", state["source"]),
+        ("source", "; ".join(filter(None, (state["source"], state["source_note"])))),
         ("platform", f"up, {state['platform']['ui_url']}" if state["platform"] else "not up; kairos up"),
         ("data", _data_words(data) if data else "none yet; kairos ingest"),
         (

@@ -50,6 +50,7 @@ class CycleSummary:
         pushes, users, silent_users: What it holds.
         changed: False when exactly this batch was live already.
         samples: Three users' days.
+        note: What to know of the data before believing any number; '' of real data.
     """
 
     as_of: datetime
@@ -70,6 +71,7 @@ class CycleSummary:
     checksum: str
     changed: bool
     samples: tuple[UserPlan, ...]
+    note: str = ""
 
     def raise_if_refused(self) -> None:
         """Nothing; the gate said yes.
@@ -83,7 +85,9 @@ class CycleSummary:
 
 def render_summary(summary: CycleSummary) -> RenderableType:
     """The summary to print: metrics, gate, publication, report, three plans, what to try next."""
+    note = (Text(f"\n{summary.note}", style="bold yellow"),) if summary.note else ()
     return Group(
+        *note,
         *_section(f"How well it ranks ({summary.evaluated_on})", ranking_table(summary.ranking)),
         *_section("Gate", gate_text(summary)),
         *_section("Published", Text(_published_words(summary))),
@@ -102,6 +106,7 @@ def summary_markdown(summary: CycleSummary) -> str:
     answer = "yes" if summary.promote else "no"
     return "\n".join(
         [
+            *((f"**{summary.note}**", "") if summary.note else ()),
             f"Ranking on {summary.evaluated_on}:",
             "",
             *lines,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect.runtime import deployment, flow_run
 from prefect.states import State
 
 from features.errors import ContractError, KairosError, RefusedError, UsageError
+from infra.deployment_table import deployment_table
 
 SKIPPED = "nothing to do: the next scheduled run covers it"
 """How a run that was handed out too late says so; nobody is paged for it."""
@@ -33,15 +34,16 @@ async def is_worth_retrying(task: Any, task_run: Any, state: State) -> bool:
     return False
 
 
-def check_deadline(limit: timedelta, now: datetime | None = None) -> None:
+def check_deadline(flow: str, now: datetime | None = None) -> None:
     """Nothing; a scheduled run has not waited so long that the next one would do its work anyway.
 
     After a night switched off, Prefect hands out every missed run, oldest first.
 
     Raises:
-        KairosError: It is later than `limit`.
+        KairosError: It is later than `infra/prefect.yaml` allows the flow to be.
     """
-    if deployment.id is None:
+    limit = deployment_table().flow(flow).too_late
+    if deployment.id is None or limit is None:
         return
     scheduled = flow_run.scheduled_start_time
     late = (now or datetime.now(UTC)) - scheduled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ from flows.task_policy import check_deadline
 from flows.training_data import read_queries, training_data
 from flows.training_plan import training_plan, version_of
 from flows.wiring import Stores, open_stores, sole_writer
+from infra.sources import reality_note
 from infra.watermarks import advance_watermark
 from monitoring.chart_parts import as_data_uri
 from monitoring.evaluation_page import evaluation_page, pictures
 
-_DEADLINE = timedelta(hours=6)
 REPORT_KIND = "evaluation"
 
 
@@ -39,10 +39,13 @@ REPORT_KIND = "evaluation"
 def train(as_of: datetime | None = None) -> str:
     """Fit ranker and timing model on what was known at `as_of`; the result is the challenger.
 
+    Args:
+        as_of: Knowledge cut-off: nothing at or after it is known.
+
     Returns:
         The model version, which is the same as long as data, features, code and settings are.
     """
-    check_deadline(_DEADLINE)
+    check_deadline("train")
     stores = open_stores()
     as_of = resolved_as_of(stores, as_of)
     plan = training_plan(stores.settings)
@@ -68,9 +71,11 @@ def show_evaluation(stores: Stores, version: str) -> Path:
     """Where the evaluation's page is now; its table and pictures are artifacts of the run."""
     evaluation = stores.registry.read(version).metrics
     title = f"Model {version}, evaluated"
+    told = reality_note(stores.settings.source)
+    note = f"**{told}**\n\n" if told else ""
     path = stores.reports.write_html(REPORT_KIND, version, evaluation_page(evaluation | {"title": title}))
     create_markdown_artifact(
-        f"{evaluation_markdown(evaluation)}\n\nEverything else: `{path}`",
+        f"{note}{evaluation_markdown(evaluation)}\n\nEverything else: `{path}`",
         key="evaluation",
         description=f"{version} beside its peers",
     )

@@ -20,6 +20,7 @@ from infra.push_stops import PushStops
 from infra.report_store import ReportStore
 from infra.rollout_store import RolloutStore
 from infra.settings import Settings, load_settings
+from infra.sources import reality_note
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _opened(settings: Settings) -> Stores:
         plans=PlanStore(database, kept_batches=settings.kept_batches),
         sizes=PlanSizes(database),
         stops=PushStops(database),
-        reports=ReportStore(database, settings.reports_dir),
+        reports=ReportStore(database, settings.reports_dir, reality_note(settings.source)),
         alerts=AlertStore(database),
     )
 

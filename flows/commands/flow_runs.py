@@ -21,9 +21,14 @@ PlanDate = Annotated[
 ]
 
 
-def ingest(as_of: AsOf = None) -> None:
+def ingest(
+    as_of: AsOf = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Every event, also where ingest_overlap_hours is set.")
+    ] = False,
+) -> None:
     """Read the source into the event lake: accept, or quarantine with a reason."""
-    _run("flows.ingest.ingest", as_of)
+    _run("flows.ingest.ingest", as_of, whole=whole or None)
 
 
 def materialize(as_of: AsOf = None) -> None:

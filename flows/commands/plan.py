@@ -79,6 +79,7 @@ def export(
     from flows.plan_export import export_plan
     from flows.plans import newest_plan_date
     from flows.wiring import open_stores
+    from infra.sources import reality_note
 
     plan_date = None if day is None else parse_date(day, "--date")
     if timezone is not None:
@@ -86,4 +87,5 @@ def export(
     stores = open_stores()
     account = timezone or shop_timezone(stores.settings)
     path, rows = export_plan(stores, plan_date or newest_plan_date(stores), account, kind.value, out)
-    console().print(f"{path}: {rows:,} pushes")
+    note = reality_note(stores.settings.source)
+    console().print(f"{path}: {rows:,} pushes{f' ({note})' if note else ''}")

@@ -50,7 +50,7 @@ def _address_table(settings: Settings, addresses: PlatformAddresses) -> Table:
     embedded = settings.database_url is None
     rows = [
         ("Prefect", addresses.ui_url, "runs, logs, schedules"),
-        ("reports", addresses.reports_url, "drift, as web pages"),
+        ("reports", addresses.reports_url, "drift, as web pages; /metrics for Prometheus"),
         ("history", addresses.history_url, "drift over time, in Evidently's UI"),
         ("Postgres", "embedded" if embedded else "KAIROS_DATABASE_URL", 'kairos sql "select ..."'),
     ]

@@ -20,6 +20,7 @@ def why(
     from flows.plan_words import plan_in_words
     from flows.plans import newest_plan_date, read_user_plan
     from flows.wiring import open_stores
+    from infra.sources import reality_note
 
     plan_date = None if day is None else parse_date(day, "--date")
     stores = open_stores()
@@ -29,5 +30,7 @@ def why(
     plan = read_user_plan(stores, user, plan_date)
     if plan.pushes.empty and plan.suppressions.empty:
         raise UsageError(f"user {user!r} is not in the plan for {plan_date}; check the user_id.")
+    if note := reality_note(stores.settings.source):
+        console().print(note, markup=False)
     for line in plan_in_words(plan, ledger_lines=len(plan.suppressions)):
         console().print(line, markup=False, soft_wrap=True)

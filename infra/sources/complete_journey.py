@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from features.calendar import local_midnight
 from features.errors import KairosError
+from features.source_mapping import SourceMapping
 from infra.lake_files import parquet_literal
 
 TIMEZONE = "America/New_York"
@@ -176,6 +177,7 @@ class CompleteJourneySource:
 
     name = "complete-journey"
     default_timezone = TIMEZONE
+    mapping = SourceMapping()
 
     def __init__(self, data_dir: Path | None = None) -> None:
         """Nothing is read yet; `data_dir` overrides the installed package's Parquet folder."""

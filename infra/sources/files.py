@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from features.contract import SET_ASIDE
 from features.contracts import CONTRACTS
 from features.errors import ContractError, KairosError, UsageError
+from features.mapped_rows import mapped_rows, mapped_types
+from features.source_mapping import SourceMapping
 
 _CHUNK_ROWS = 250_000
 _REQUIRED = ("events", "items")
@@ -24,15 +26,20 @@ class FilesSource:
     CSV values are read as text and typed by the contract, so a bad value costs its row, not the file.
     """
 
-    def __init__(self, folder: Path, default_timezone: str = "UTC") -> None:
+    def __init__(
+        self, folder: Path, default_timezone: str = "UTC", mapping: SourceMapping = SourceMapping()
+    ) -> None:
         """Nothing is read yet."""
         self.name = f"parquet:{folder}"
         self.default_timezone = default_timezone
+        self.mapping = mapping
         self._folder = folder
 
     def fingerprint(self) -> str:
-        """Digest of every file's name, size and modification time."""
+        """Digest of every file's name, size and modification time, and of how they are read."""
         digest = hashlib.sha256()
+        if self.mapping != SourceMapping():
+            digest.update(f"{self.mapping}\n".encode())
         for table in CONTRACTS:
             for path in self._files(table):
                 stat = path.stat()
@@ -42,8 +49,8 @@ class FilesSource:
         return f"{self.name}:{digest.hexdigest()[:16]}"
 
     def notes(self) -> tuple[str, ...]:
-        """Nothing is decided here."""
-        return ()
+        """What is read as what."""
+        return self.mapping.notes()
 
     def read(self, table: str) -> Iterator[pa.Table]:
         """Chunks of a table's files in order of their names.
@@ -56,8 +63,9 @@ class FilesSource:
             contract = CONTRACTS[table]
             try:
                 schema, chunks = _opened(path)
-                contract.check_file({field.name: str(field.type) for field in schema})
-                yield from chunks
+                types = {field.name: str(field.type) for field in schema}
+                contract.check_file(mapped_types(self.mapping, table, types))
+                yield from (mapped_rows(self.mapping, table, chunk) for chunk in chunks)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
                 reason = str(error).splitlines()[0]
                 raise ContractError(
@@ -65,7 +73,7 @@ class FilesSource:
                     f"{'CSV with a header line' if path.suffix == '.csv' else 'Parquet'}; write it again."
                 ) from error
             except ContractError as error:
-                raise ContractError(f"{path}: {error}") from None
+                raise ContractError(f"{path}: {self.mapping.explained(table, error)}") from None
 
     def _files(self, table: str) -> list[Path]:
         """The table's files; empty for an optional table that is not there."""
@@ -73,17 +81,18 @@ class FilesSource:
             raise UsageError(
                 f"source {self.name}: there is no such folder; create it or correct KAIROS_SOURCE."
             )
+        name = self.mapping.name_of(table)
         for suffix in ("parquet", "csv"):
-            single = self._folder / f"{table}.{suffix}"
-            found = sorted((self._folder / table).glob(f"**/*.{suffix}")) + (
+            single = self._folder / f"{name}.{suffix}"
+            found = sorted((self._folder / name).glob(f"**/*.{suffix}")) + (
                 [single] if single.is_file() else []
             )
             if found:
                 return found
         if table in _REQUIRED:
             raise KairosError(
-                f"source {self.name}: found no {table}; put {table}.parquet, {table}.csv or a folder "
-                f"{table}/ of such files there."
+                f"source {self.name}: found no {name}; put {name}.parquet, {name}.csv or a folder "
+                f"{name}/ of such files there, or name yours under [tables] in kairos.toml."
             )
         return []
 

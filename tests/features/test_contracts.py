@@ -198,12 +198,14 @@ def test_what_is_not_told_is_unknown_and_said_once() -> None:
         (
             {"event_id": "string", "user_id": "string", "event_type": "string", "eventts": "timestamp[us]"},
             "events.event_ts: found no such column (there are: event_id, user_id, event_type, eventts), "
-            "expected a UTC timestamp or ISO 8601 text; rename 'eventts' to it.",
+            "expected a UTC timestamp or ISO 8601 text; rename 'eventts' to it, or write event_ts = "
+            '"eventts" under [columns.events] in kairos.toml.',
         ),
         (
             {"event_id": "string", "user_id": "string", "event_type": "string", "at": "string"},
             "events.event_ts: found no such column (there are: event_id, user_id, event_type, at), "
-            "expected a UTC timestamp or ISO 8601 text; add the column or select it under this name.",
+            "expected a UTC timestamp or ISO 8601 text; add the column, or name yours under "
+            "[columns.events] in kairos.toml.",
         ),
         (
             {"event_id": "string", "user_id": "string", "event_type": "string", "event_ts": "int64"},
@@ -213,7 +215,7 @@ def test_what_is_not_told_is_unknown_and_said_once() -> None:
         (
             {"user_id": "string"},
             "events.event_id: found no such column (there are: user_id), expected text or a whole number; "
-            "add the column or select it under this name.",
+            "add the column, or name yours under [columns.events] in kairos.toml.",
         ),
     ],
 )

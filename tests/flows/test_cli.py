@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from small_market import AS_OF
 
 from flows import cli
+from infra.first_configuration import TEMPLATE
+from infra.settings import load_settings
 
 COMMANDS = (
     *("demo", "up", "ingest", "materialize", "backfill", "train", "score", "monitor", "cycle"),
-    *("check-data", "why", "model", "plan", "sql", "status", "doctor", "features"),
+    *("check-data", "why", "model", "plan", "sql", "status", "doctor", "features", "init", "simulate"),
 )
 
 
@@ -68,7 +72,9 @@ def test_wrong_usage_is_exit_2(arguments: list[str], empty_home: Path) -> None:
         (["score", "--plan-date", ""], "--plan-date '' is no date; write one such as"),
         (["score", "--plan-date", "2017-02-30"], "'2017-02-30' is no date"),
         (["why", "u1", "--date", "soon"], "--date 'soon' is no date"),
-        (["check-data", "parquet"], "must be complete-journey, parquet:DIR or sql:URL"),
+        (["check-data", "simulated:users=3"], "users == '3', must be a whole number in 10.."),
+        (["simulate", "--from", "soon"], "not simulated; set KAIROS_SOURCE=simulated"),
+        (["check-data", "parquet"], "must be complete-journey, simulated, parquet:DIR or sql:URL"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_starts(
@@ -158,6 +164,50 @@ def test_check_data_reports_and_writes_nothing(
     told = json.loads(capsys.readouterr().out)
     assert told["tables"]["users"] == {"accepted": 260, "repeats": 0, "reasons": {}}
     assert not empty_home.exists()
+
+
+def test_init_writes_a_configuration_that_works_and_keeps_the_one_there(
+    empty_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["init", "--source", "parquet:shop", "--timezone", "Europe/Oslo"]) == 0
+    settings = load_settings()
+    assert (settings.source, settings.default_timezone) == ("parquet:shop", "Europe/Oslo")
+    assert cli.run(["init"]) == 2
+    assert "is there already; edit it, or add --force" in _error(capsys)
+    assert load_settings().source == "parquet:shop"
+    assert cli.run(["init", "--force"]) == 0
+    assert load_settings().source == "complete-journey"
+    assert cli.run(["init", "--force", "--timezone", "Mars/Olympus"]) == 2
+    assert cli.run(["init", "--force", "--source", "pigeon"]) == 2
+
+
+def test_every_line_of_the_configuration_would_work_uncommented() -> None:
+    """The template's comments are the defaults, its tables valid mappings."""
+    lines = TEMPLATE.read_text(encoding="utf-8").splitlines()
+    plain = [line.removeprefix("# ") for line in lines if re.match(r"# (\w+ = |\[)", line)]
+    told = tomllib.loads("\n".join(plain))
+    settings = load_settings(**told)
+    assert settings.mapping.columns_of("events")["event_id"] == ("order_no", "line")
+    defaults = load_settings()
+    shown = {"database_url", "gateway", "timezone_by_region", "quiet_hours_by_country"}  # have none to show
+    shown |= {"tables", "columns", "constants", "event_types"}
+    assert [
+        name for name in told if name not in shown and getattr(settings, name) != getattr(defaults, name)
+    ] == []
+
+
+def test_check_data_prints_problems_and_their_fixes(
+    tmp_path: Path, empty_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "items.csv").write_text("item_id\na\n")
+    (tmp_path / "events.csv").write_text(
+        "event_id,user_id,item_id,event_type,event_ts\n1,u,a,purchase,2024-01-01T00:00:00Z\n"
+    )
+    assert cli.run(["check-data", f"parquet:{tmp_path}"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Events from 2024-01-01 00:00 to 2024-01-01 00:00 UTC, 1 days" in out
+    assert "users without consent, who get no push name the column of consent" in out
+    assert "items title 100%" in out
 
 
 def test_check_data_fails_on_too_many_bad_rows(

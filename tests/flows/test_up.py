@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,8 +18,9 @@ import psutil
 import pytest
 from small_market import market_settings
 
-from flows.deployments import DEPLOYMENT, DRIFT_FAILED, SCHEDULED_FLOWS
+from flows.deployments import DRIFT_FAILED
 from flows.prefect_server import PlatformAddresses, running_platform
+from infra.deployment_table import deployment_table
 from infra.settings import load_settings
 
 KAIROS = Path(sys.executable).with_name("kairos")
@@ -70,16 +71,21 @@ def test_up_schedules_runs_works_and_stops_whole(
     assert _await(lambda: _answers(addresses.history_url), 120, "Evidently") == 200
     with httpx.Client(base_url=addresses.api_url, timeout=60) as client:
         # A healthy server may still schedule nothing (SQLAlchemy 2.1 does that), so look at the runs.
-        for flow in SCHEDULED_FLOWS:
-            deployment = client.get(f"/deployments/name/{flow.name}/{DEPLOYMENT}").json()["id"]
+        for flow in deployment_table().scheduled:
+            deployment = client.get(f"/deployments/name/{flow.name}/{flow.deployment}").json()["id"]
             _await(lambda of=deployment: _scheduled(client, of), 90, f"scheduled run of {flow.name}")
-        ingest = client.get(f"/deployments/name/ingest/{DEPLOYMENT}").json()["id"]
+        _expect_deployments_as_reviewed(client)
+        ingest = client.get("/deployments/name/ingest/scheduled").json()["id"]
         run = client.post(f"/deployments/{ingest}/create_flow_run", json={}).json()["id"]
         ended = _await(lambda: _ended(client, run), 120, "finished ingest")
         assert ended == "COMPLETED", (settings.home / "prefect" / "worker.log").read_text()
-        cycle = client.get(f"/deployments/name/cycle/{DEPLOYMENT}").json()["id"]
+        cycle = client.get("/deployments/name/cycle/scheduled").json()["id"]
         assert client.post("/events", json=[_drift()]).status_code < 300
         _await(lambda: _started_by_event(client, cycle), 60, "cycle that drift called for")
+        train = client.get("/deployments/name/train/scheduled").json()["id"]
+        crashed = client.post(f"/deployments/{train}/create_flow_run", json=_in_a_week()).json()["id"]
+        _set_state(client, crashed, "CRASHED")
+        _await(lambda: _started_by_event(client, train, but=crashed), 60, "second start of a crashed run")
     watch = settings.home / "prefect" / "alerts.log"
     looked = "runs of the last two days, no flow in trouble"
     _await(lambda: True if looked in watch.read_text() else None, 60, "look at the flows")
@@ -124,14 +130,40 @@ def _drift() -> dict[str, Any]:
     }
 
 
-def _started_by_event(client: httpx.Client, deployment: str) -> bool | None:
-    """True once the deployment has a run that no schedule made; it is cancelled."""
+def _expect_deployments_as_reviewed(client: httpx.Client) -> None:
+    """Each deployment on the server is as `infra/prefect.yaml` has it, and its form explains itself."""
+    table = deployment_table()
+    assert client.get(f"/work_pools/{table.pool}").json()["concurrency_limit"] == table.pool_limit
+    for flow in table.flows:
+        told = client.get(f"/deployments/name/{flow.name}/{flow.deployment}").json()
+        assert tuple(told["tags"]) == flow.tags
+        limit = told["global_concurrency_limit"]
+        assert (limit and limit["limit"]) == flow.concurrency_limit
+        assert [one["schedule"]["cron"] for one in told["schedules"]] == ([flow.cron] if flow.cron else [])
+        assert all(one["schedule"]["timezone"] == "UTC" for one in told["schedules"])
+        for name, parameter in told["parameter_openapi_schema"]["properties"].items():
+            assert parameter.get("description"), f"{flow.name} does not explain {name}"
+    automations = {one["name"] for one in client.post("/automations/filter", json={}).json()}
+    assert {one.name for one in table.automations} <= automations
+
+
+def _in_a_week() -> dict[str, Any]:
+    later = datetime.now(UTC) + timedelta(days=7)
+    return {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": later.isoformat()}}}
+
+
+def _set_state(client: httpx.Client, run: str, state: str) -> None:
+    told = {"state": {"type": state}, "force": True}
+    assert client.post(f"/flow_runs/{run}/set_state", json=told).status_code < 300
+
+
+def _started_by_event(client: httpx.Client, deployment: str, but: str = "") -> bool | None:
+    """True once the deployment has a run, other than `but`, that no schedule made; it is cancelled."""
     wanted = {"deployments": {"id": {"any_": [deployment]}}, "limit": 200}
     runs = client.post("/flow_runs/filter", json=wanted).json()
     for run in runs:
-        if not run["auto_scheduled"]:
-            state = {"state": {"type": "CANCELLED"}, "force": True}
-            client.post(f"/flow_runs/{run['id']}/set_state", json=state)
+        if not run["auto_scheduled"] and run["id"] != but:
+            _set_state(client, run["id"], "CANCELLED")
             return True
     return None
 

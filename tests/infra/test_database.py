@@ -195,3 +195,48 @@ def test_a_lost_connection_in_a_transaction_is_one_line(database):
     lost = "connection to PostgreSQL .* was lost; check"
     with pytest.raises(KairosError, match=lost), database.transaction() as connection:
         connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def test_data_of_the_first_schema_survives_the_way_to_the_newest(empty_url):
+    from alembic import command
+    from alembic.config import Config
+
+    database = connect(empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    with database.transaction() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA kairos; CREATE SCHEMA kairos_batches")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    with database.session() as session:
+        session.execute(FIRST_ROWS)
+    assert database.revision() == "0001"
+    assert database.migrate() == known_revisions()[-1]
+    live = database.read_only("SELECT push_id, user_id, batch_id FROM kairos.push_plan_live")[1]
+    assert live == [("p1", "u1", "b1")]
+    assert database.read_only("SELECT title, owner, flaps FROM kairos.alert")[1] == [("Drift", "platform", 0)]
+    with database.session() as session:
+        session.execute("INSERT INTO kairos.kill_switch (scope, who, why) VALUES ('all', 'me', 'test')")
+    assert database.read_only("SELECT count(*) FROM kairos.push_plan_live")[1] == [(0,)]
+    assert database.read_only("SELECT version FROM kairos.model_alias")[1] == [("m1",)]
+    database.close()
+
+
+FIRST_ROWS = """
+INSERT INTO kairos.push_batch (batch_id, plan_date, as_of, status, model_version, policy_version, rows, users,
+    items, suppressions, checksum) VALUES ('b1', '2017-12-04', now(), 'live', 'm1', 'p', 1, 1, 1, 1, 'c');
+CREATE TABLE kairos_batches.push_plan_b1 PARTITION OF kairos.push_plan FOR VALUES IN ('b1');
+CREATE TABLE kairos_batches.push_plan_item_b1 PARTITION OF kairos.push_plan_item FOR VALUES IN ('b1');
+CREATE TABLE kairos_batches.suppression_b1 PARTITION OF kairos.suppression FOR VALUES IN ('b1');
+INSERT INTO kairos.push_plan (push_id, batch_id, plan_date, user_id, slot, send_at, expires_at, timezone,
+    channel, item_id, p_engage, expected_value, propensity, model_version, policy_version)
+    VALUES ('p1', 'b1', '2017-12-04', 'u1', 'midday', now(), now() + interval '4 hours', 'UTC', 'push', 'i1',
+    0.1, 0.2, 1, 'm1', 'p');
+INSERT INTO kairos.push_plan_item VALUES ('b1', 'p1', 1, 'i1', 0.5, '[]');
+INSERT INTO kairos.suppression VALUES ('b1', 'u2', 'midday', NULL, 'no_consent', 'none');
+INSERT INTO kairos.model_version (version, status) VALUES ('m1', 'registered');
+INSERT INTO kairos.model_alias (alias, version) VALUES ('champion', 'm1');
+INSERT INTO kairos.alert (dedup_key, severity, title, status, first_seen, last_seen)
+    VALUES ('drift', 'error', 'Drift', 'open', now(), now());
+INSERT INTO kairos.flow_watermark (flow, value) VALUES ('ingest', now());
+"""

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import ContractError, KairosError, UsageError
+from features.source_mapping import SourceMapping
 from infra.event_lake import EventLake
 from infra.ingestion import ingest
 from infra.lake_files import digest_tree, disk_errors
@@ -26,6 +27,7 @@ class FramesSource:
     """A source of frames in memory; an exception among a table's chunks is raised when its turn comes."""
 
     name = "frames"
+    mapping = SourceMapping()
 
     def __init__(self, *, version: str = "1", default_timezone: str = "UTC", **tables: list[Any]) -> None:
         self.version = version

@@ -28,6 +28,13 @@ def test_html_is_replaced_whole(reports: ReportStore):
         reports.write_html("drift", "../../x", "")
 
 
+def test_a_note_stands_on_every_page(database, tmp_path: Path):
+    noted = ReportStore(database, tmp_path / "reports", "made up <b>")
+    page = noted.write_html("drift", "x", '<html><body class="wide"><h1>Drift</h1></body></html>')
+    assert 'class="wide"><p style="' in page.read_text(encoding="utf-8")
+    assert "made up &lt;b&gt;</p><h1>Drift" in page.read_text(encoding="utf-8")
+
+
 def test_a_measurement_again_leaves_the_same_rows(reports: ReportStore):
     rows = [
         {"column_name": "score", "measure": "psi", "value": 0.02, "threshold": 0.1, "verdict": "ok"},

@@ -167,3 +167,40 @@ def test_stages_that_make_no_sense_are_one_line(
     with pytest.raises(UsageError, match="KAIROS_PROMOTION_STAGES: ") as raised:
         load_settings()
     assert problem in str(raised.value)
+
+
+def test_a_secret_may_lie_in_a_file(clean_place: Path, monkeypatch: pytest.MonkeyPatch):
+    secret = clean_place / "database_url"
+    secret.write_text(f"{URL}\n")
+    monkeypatch.setenv("KAIROS_DATABASE_URL_FILE", str(secret))
+    settings = load_settings()
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == URL.replace("postgresql", "postgresql+psycopg")
+    rows = {row.name: (row.value, row.source) for row in settings.effective()}
+    assert rows["database_url"] == ("********", "KAIROS_DATABASE_URL_FILE")
+
+
+@pytest.mark.parametrize(
+    ("content", "also", "message"),
+    [
+        (None, {}, "cannot be read (No such file or directory); mount the secret there."),
+        ("\n", {}, "is empty; write the secret into it."),
+        ("mysql://root:s3cret@h/d", {}, "KAIROS_DATABASE_URL_FILE: has scheme mysql://, must be"),
+        (URL, {"KAIROS_DATABASE_URL": URL}, "and KAIROS_DATABASE_URL are both set; unset one of them."),
+    ],
+)
+def test_a_bad_secret_file_is_one_line_that_names_it(
+    content: str | None,
+    also: dict[str, str],
+    message: str,
+    clean_place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    secret = clean_place / "secret"
+    if content is not None:
+        secret.write_text(content)
+    for name, value in ({"KAIROS_DATABASE_URL_FILE": str(secret)} | also).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as error:
+        load_settings()
+    assert message in str(error.value) and "s3cret" not in str(error.value)

@@ -202,7 +202,9 @@ def test_database_trouble_is_one_line_without_the_password(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("spec", ["simulator", "", "parquet:", "sql:", "mysql://kairos:hunter2@db"])
 def test_unknown_sources_list_the_choices(spec: str) -> None:
-    with pytest.raises(UsageError, match="must be complete-journey, parquet:DIR or sql:URL") as caught:
+    with pytest.raises(
+        UsageError, match="must be complete-journey, simulated, parquet:DIR or sql:URL"
+    ) as caught:
         open_source(spec)
     assert "hunter2" not in str(caught.value)
 

@@ -17,7 +17,7 @@ from infra.event_lake import EventLake
 from infra.feature_build import build_tables
 from infra.ingestion import ingest
 from infra.settings import Settings, load_settings
-from infra.sources import open_source
+from infra.sources import source_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def own_settings(settings: Settings) -> Settings:
     Such a source gets a home of its own in `KAIROS_HOME/bench/sources`; the results stay in the home's.
     """
     held = EventLake(settings.lake_dir).manifest()
-    source = open_source(settings.source, default_timezone=settings.default_timezone)
+    source = source_of(settings)
     if held is None or held.source == source.name:
         return settings
     slug = re.sub(r"[^A-Za-z0-9]+", "-", source.name).strip("-").lower()[-60:].strip("-")
@@ -52,7 +52,7 @@ def prepare(stores: Stores) -> Prepared:
     """The source's events in the lake and every feature table as of the end of the data."""
     settings = stores.settings
     shop_timezone(settings)
-    source = open_source(settings.source, default_timezone=settings.default_timezone)
+    source = source_of(settings)
     with step("ingest") as current:
         summary = ingest(
             source,

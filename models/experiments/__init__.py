@@ -1,0 +1,1 @@
+"""Who is in which experiment and arm, as planning needs it; what came of it is judged in `monitoring`."""

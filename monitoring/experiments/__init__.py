@@ -1,0 +1,1 @@
+"""Experiments: design, power, sequential looks, estimates that stay honest, and the readout."""

@@ -1,0 +1,71 @@
+"""Whether a new experiment gets in the way of declared ones, and the nearest place where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from models.experiments.split import free_ranges
+from monitoring.experiments.design import Design
+
+_LEAST = 1e-9
+
+
+def overlap_words(new: Design, declared: Sequence[Design], used_names: Collection[str] = ()) -> str:
+    """Why the new experiment must not start as it is, with the nearest one that may; empty if it may.
+
+    Experiments of one layer must not share units at the same time. A name is never used twice, since arms are
+    drawn by it: the same name again would give everybody the arm of last time.
+
+    Args:
+        declared: Experiments that run or wait.
+        used_names: Of all that there ever were.
+    """
+    if new.split.name in {*used_names, *(other.split.name for other in declared)}:
+        return f"an experiment {new.split.name!r} exists already, must be new; take another name"
+    others = [
+        other
+        for other in declared
+        if other.split.layer == new.split.layer
+        and other.starts_at < new.ends_at
+        and new.starts_at < other.ends_at
+    ]
+    hit = [other for other in others if _shared(new, other) > _LEAST]
+    if not hit:
+        return ""
+    told = "; ".join(
+        f"{_shared(new, other):.1%} of layer {new.split.layer!r} belongs to {other.split.name!r} until "
+        f"{other.ends_at:%Y-%m-%d}"
+        for other in hit
+    )
+    return f"{told}; what works: {_nearest(new, others)}"
+
+
+def largest_free_share(new: Design, declared: Sequence[Design]) -> float:
+    """The most of its layer that the new experiment could have in one piece, at its time."""
+    taken = [
+        (other.split.starts_at, other.split.ends_at)
+        for other in declared
+        if other.split.layer == new.split.layer
+        and other.starts_at < new.ends_at
+        and new.starts_at < other.ends_at
+    ]
+    return max((end - start for start, end in free_ranges(taken)), default=0.0)
+
+
+def _shared(one: Design, other: Design) -> float:
+    return min(one.split.ends_at, other.split.ends_at) - max(one.split.starts_at, other.split.starts_at)
+
+
+def _nearest(new: Design, others: Sequence[Design]) -> str:
+    options = []
+    free = free_ranges([(other.split.starts_at, other.split.ends_at) for other in others])
+    fitting = [start for start, end in free if end - start >= new.split.share - _LEAST]
+    if fitting:
+        start = min(fitting, key=lambda place: abs(place - new.split.starts_at))
+        options.append(f"places {start:g} to {start + new.split.share:g}")
+    elif free:
+        start, end = max(free, key=lambda range_: range_[1] - range_[0])
+        options.append(f"{end - start:.1%} of the layer (places {start:g} to {end:g})")
+    begins = max(other.ends_at for other in others if _shared(new, other) > _LEAST)
+    options.append(f"a start on {begins:%Y-%m-%d}")
+    return ", or ".join(options)
