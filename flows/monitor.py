@@ -17,6 +17,7 @@ from prefect.runtime import flow_run
 from features.errors import RefusedError
 from features.moment import MOMENT
 from flows.alerts import raise_alert, recovered
+from flows.candidate_scores import files_of, score_candidates
 from flows.data_drift import measure_data_drift
 from flows.deployments import DRIFT_FAILED
 from flows.fingerprints import code_fingerprint
@@ -27,7 +28,7 @@ from flows.progress import step
 from flows.quality import measure_quality
 from flows.rollout import is_broken_canary, review_rollout
 from flows.run_name import run_name
-from flows.score import files_of, resolved_plan_date, score, score_candidates
+from flows.score import resolved_plan_date, score
 from flows.scored_frame import scored_frames, theme_shares_before, theme_shares_now
 from flows.shard_processes import shard_processes
 from flows.task_policy import check_deadline

@@ -8,15 +8,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.scenes import SCENE_PARTS
-from flows.day_scores import DayScores
-from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from flows.day_scores import DayScores
+    from infra.settings import Settings
 
 _ROWS_AT_ONCE = 1 << 16
 _KEYS = ("user_id", "slot", *SCENE_PARTS, "item_id", "category", "score", "p_item", "price")
@@ -102,7 +104,7 @@ class ScoredFiles:
 def write_frame(frame: pd.DataFrame, path: Path) -> None:
     """Nothing; the frame as Parquet, quickly: words by dictionary, numbers as they are."""
     words = [name for name in frame if not pd.api.types.is_float_dtype(frame[name])]
-    frame.to_parquet(path, index=False, compression="zstd", compression_level=1, use_dictionary=words)
+    frame.to_parquet(path, index=False, compression="lz4", use_dictionary=words)
 
 
 def scored_files(

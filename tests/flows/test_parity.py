@@ -61,7 +61,7 @@ def with_request(keys: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture
 def scored(first_cycle) -> Scored:
-    from flows.score import files_of
+    from flows.candidate_scores import files_of
     from flows.wiring import open_stores
 
     stores = open_stores()

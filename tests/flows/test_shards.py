@@ -170,7 +170,8 @@ def _forget(champion: str) -> None:
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_shards_publish_the_very_plan_that_was_made_at_once(sharded, monkeypatch, processes) -> None:
-    from flows.score import files_of, score
+    from flows.candidate_scores import files_of
+    from flows.score import score
     from flows.wiring import open_stores
 
     monkeypatch.setenv("KAIROS_SHARD_PROCESSES", processes)
@@ -183,16 +184,17 @@ def test_shards_publish_the_very_plan_that_was_made_at_once(sharded, monkeypatch
 
 
 def test_a_single_shard_can_be_made_again(sharded) -> None:
-    from flows import score as flow
+    from flows.candidate_scores import files_of, score_candidates
+    from flows.score import score
     from flows.wiring import open_stores
 
     stores = open_stores()
-    files = flow.files_of(stores, sharded.champion, MOMENT, AS_OF)
-    flow.score_candidates(sharded.champion, MOMENT, AS_OF)
+    files = files_of(stores, sharded.champion, MOMENT, AS_OF)
+    score_candidates(sharded.champion, MOMENT, AS_OF)
     times = {shard.timing: shard.timing.stat().st_mtime_ns for shard in files.shards}
     files.shards[3].timing.unlink()
     assert files.missing == [3]
-    assert flow.score(as_of=MOMENT, plan_date=AS_OF).checksum == sharded.checksum
+    assert score(as_of=MOMENT, plan_date=AS_OF).checksum == sharded.checksum
     changed = [
         shard.timing for shard in files.shards if shard.timing.stat().st_mtime_ns != times[shard.timing]
     ]
@@ -202,7 +204,9 @@ def test_a_single_shard_can_be_made_again(sharded) -> None:
 RUN = """
 import sys
 from datetime import date, datetime
-from flows.score import plan_candidates, publish_plan, score_candidates
+from flows.candidate_scores import score_candidates
+from flows.plan_batch import plan_candidates, publish_plan
+from flows.planners import planners_of
 from flows.shard_processes import shard_processes
 from infra.settings import load_settings
 
@@ -210,8 +214,8 @@ version, as_of, day = sys.argv[1], datetime.fromisoformat(sys.argv[2]), date.fro
 print("begun", flush=True)
 with shard_processes(load_settings()) as processes:
     score_candidates(version, as_of, day, processes)
-    planned = plan_candidates(version, as_of, day, processes)
-print(publish_plan(version, as_of, day, planned).checksum, flush=True)
+    planned = plan_candidates(planners_of(version, None), as_of, day, processes)
+print(publish_plan(planners_of(version, None), as_of, day, planned).checksum, flush=True)
 """
 
 

@@ -1,0 +1,135 @@
+"""A model version's scores of a day's candidates: made in shards, kept by what they follow from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from prefect.artifacts import create_markdown_artifact
+
+from features.user_parts import EVERYONE, UserPart
+from flows.alerts import raise_alert, recovered
+from flows.compiled_files import compiled_ranker, concluded, expected_rows
+from flows.day_scores import no_scores, score_day
+from flows.feature_versions import features_fingerprint
+from flows.fingerprints import code_fingerprint, fingerprint_of
+from flows.model_files import read_models
+from flows.progress import advance, step
+from flows.scored_shards import ScoredShards, scored_shards
+from flows.shard_processes import ShardProcesses
+from flows.shard_runs import run_shards
+from flows.training_data import training_data
+from flows.training_plan import DECIDING_CODE, training_plan
+from flows.wiring import Stores, open_stores
+from models.compiled import PredictionOutcome, together
+from monitoring.alert_words import AlertFacts
+
+
+def files_of(
+    stores: Stores, version: str, as_of: datetime, plan_date: date, users: UserPart = EVERYONE
+) -> ScoredShards:
+    """Where the version's scores of these users for this day lie, by everything they follow from."""
+    settings, manifest = stores.settings, stores.lake.manifest()
+    inputs = fingerprint_of(
+        features_fingerprint(stores, as_of),
+        code_fingerprint(*DECIDING_CODE),
+        repr(training_plan(settings)),
+        "" if users.is_everyone else repr(users),
+    )
+    known = 0 if manifest is None else manifest.tables["users"].accepted
+    return scored_shards(settings, version, plan_date, as_of, inputs[:8], known)
+
+
+def score_candidates(
+    version: str,
+    as_of: datetime,
+    plan_date: date,
+    processes: ShardProcesses | None = None,
+    part: UserPart = EVERYONE,
+) -> None:
+    """Nothing; the version's scores of the part's day lie on disk. Shards that are there already stay.
+
+    Args:
+        processes: Who makes the shards beside each other; None: this process, one after the other.
+        part: Whose.
+    """
+    stores = open_stores()
+    files = files_of(stores, version, as_of, plan_date, part)
+    with step("score") as current:
+        missing = files.missing
+        if not missing:
+            current.skip(f"unchanged: {files.rows:,} candidates for {plan_date}")
+            return
+        outcomes = run_shards(
+            "score",
+            score_shard,
+            missing,
+            len(files.shards),
+            stores.settings,
+            processes,
+            current.advance,
+            version=version,
+            as_of=as_of,
+            plan_date=plan_date,
+            part=part,
+        )
+        shards = f" in {len(files.shards)} shards" if len(files.shards) > 1 else ""
+        kept = f", {len(files.shards) - len(missing)} kept" if len(missing) < len(files.shards) else ""
+        current.say(f"{files.rows:,} candidates for {plan_date}{shards}{kept}")
+    _tell_prediction(stores, version, plan_date, [how for how in outcomes if how is not None])
+
+
+def score_shard(
+    number: int, version: str, as_of: datetime, plan_date: date, part: UserPart, threads: int
+) -> PredictionOutcome | None:
+    """How the shard's scores, which now lie on disk, were predicted; None where nobody is scored."""
+    stores = open_stores()
+    files = files_of(stores, version, as_of, plan_date, part)
+    shard = files.shards[number]
+    data = training_data(as_of)
+    folder = stores.registry.version_dir(version)
+    ranker, timing = read_models(folder)
+    consenting = data.users[data.users["push_consent"].eq(True)]
+    users = part.of(shard.own(consenting))
+    if users.empty:
+        shard.write(no_scores())
+        return None
+    # Whether compiling pays follows from the whole run; the shards after the first find it done.
+    queries = len(consenting) * stores.settings.slots_considered
+    scorer = compiled_ranker(folder, ranker, expected_rows(queries, ranker), threads)
+    scores = score_day(
+        stores.features,
+        data,
+        ranker,
+        timing,
+        plan_date,
+        as_of,
+        users=users,
+        slots_considered=stores.settings.slots_considered,
+        policy=training_plan(stores.settings).reach,
+        threads=threads,
+        advance=advance if len(files.shards) == 1 else lambda done, total: None,
+        timezones=sorted(consenting["timezone"].astype(str).unique()),
+        scorer=scorer,
+    )
+    shard.write(scores)
+    return concluded(folder, scorer)
+
+
+def _tell_prediction(
+    stores: Stores, version: str, plan_date: date, outcomes: Sequence[PredictionOutcome]
+) -> None:
+    """Nothing; on-call hears of compiled code that predicted otherwise than LightGBM, once a run."""
+    if not outcomes:
+        return
+    how = together(outcomes)
+    if how.is_mismatch:
+        done = "the run went on with LightGBM; the compiled code was thrown away"
+        raise_alert(stores, "compiled_mismatch", AlertFacts(f"{version}: {how.words}", done=done))
+    elif how.is_compiled:
+        recovered(stores, "compiled_mismatch")
+    create_markdown_artifact(
+        f"Version `{version}`, {plan_date}: {how.words}.",
+        key="prediction",
+        description=f"How the scores for {plan_date} were predicted",
+    )

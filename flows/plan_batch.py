@@ -1,0 +1,172 @@
+"""A day's plan from candidates that are scored: made in shards, then published as one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import pandas as pd
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.blast_radius import require_usual_size
+from flows.candidate_scores import files_of
+from flows.day_plan import make_plan, plan_inputs, policy_params
+from flows.fingerprints import fingerprint_of
+from flows.planned_shards import PlannedShards, planned_shards, remove_plans
+from flows.planners import Planner, part_of
+from flows.progress import step
+from flows.scored_shards import medians_fingerprint
+from flows.shard_processes import ShardProcesses
+from flows.shard_runs import run_shards
+from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, is_worth_retrying
+from flows.wiring import Stores, open_stores
+from infra.plan_content import canonical_rows
+from infra.plan_store import PublishedBatch
+from infra.sources import reality_note
+from models.plan_frames import joined_plans
+
+
+def _inputs(stores: Stores, planners: Sequence[Planner], as_of: datetime, plan_date: date) -> str:
+    """What the planners' one plan follows from."""
+    parts: list[object] = []
+    for one in planners:
+        files = files_of(stores, one.version, as_of, plan_date, one.scores)
+        parts += [one, plan_inputs(stores, one.version, files, plan_date, as_of)]
+    return fingerprint_of(*parts)
+
+
+def plan_candidates(
+    planners: tuple[Planner, ...],
+    as_of: datetime,
+    plan_date: date,
+    processes: ShardProcesses | None = None,
+) -> tuple[PlannedShards, str] | None:
+    """(the plan on disk, what it follows from); None when the live batch is that plan already.
+
+    Args:
+        planners: The champion first.
+        processes: As in `score_candidates`.
+    """
+    stores = open_stores()
+    version = planners[0].version
+    files = files_of(stores, version, as_of, plan_date)
+    inputs = _inputs(stores, planners, as_of, plan_date)
+    known, batch = files.read_plan(inputs), stores.plans.live_batch(plan_date)
+    if known is not None and batch is not None and batch.batch_id == known["batch_id"]:
+        return None
+    with step("plan") as current:
+        # What concerns all shards is known before the first is planned.
+        medians = tuple(
+            files_of(stores, one.version, as_of, plan_date, one.scores).medians() for one in planners
+        )
+        folder = stores.settings.home / "planned" / version
+        follows = fingerprint_of(files.stem, inputs, *map(medians_fingerprint, medians))
+        planned = planned_shards(folder, f"{plan_date.isoformat()}-{follows}", len(files.shards))
+        missing = planned.missing
+        run_shards(
+            "plan",
+            plan_shard,
+            missing,
+            len(files.shards),
+            stores.settings,
+            processes,
+            current.advance,
+            planners=planners,
+            as_of=as_of,
+            plan_date=plan_date,
+            medians=medians,
+            planned=planned,
+        )
+        kept = len(files.shards) - len(missing)
+        words = f"{planned.digest.rows['push_plan']:,} pushes"
+        current.say(f"{words}, {kept} shards kept" if kept else words)
+    return planned, inputs
+
+
+def plan_shard(
+    number: int,
+    planners: tuple[Planner, ...],
+    as_of: datetime,
+    plan_date: date,
+    medians: tuple[pd.DataFrame, ...],
+    planned: PlannedShards,
+    threads: int,
+) -> None:
+    """Nothing; the shard's part of the plan lies on disk, in canonical form."""
+    stores = open_stores()
+    plans, imputed = [], 0
+    for one, prices in zip(planners, medians, strict=True):
+        scored = files_of(stores, one.version, as_of, plan_date, one.scores).shards[number]
+        shard = part_of(scored, one.plans_for).priced(prices)
+        plans.append(make_plan(stores, one.version, shard, plan_date, as_of, threads))
+        imputed += shard.prices_missing()
+    plan = joined_plans(plans)
+    rows = canonical_rows(plan, plan_date, shard.buckets)
+    planned.shards[number].write(rows, plan.summary | {"prices_imputed": imputed})
+
+
+@task(
+    name="publish",
+    task_run_name="publish {plan_date}",
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAY_SECONDS,
+    retry_condition_fn=is_worth_retrying,
+    cache_policy=NO_CACHE,
+)
+def publish_plan(
+    planners: tuple[Planner, ...],
+    as_of: datetime,
+    plan_date: date,
+    planned: tuple[PlannedShards, str] | None,
+) -> PublishedBatch:
+    """The batch that is live for the day from now on.
+
+    Args:
+        planned: From `plan_candidates` of the same planners.
+    """
+    stores = open_stores()
+    version = planners[0].version
+    files = files_of(stores, version, as_of, plan_date)
+    with step("publish") as current:
+        if planned is None:
+            batch = stores.plans.live_batch(plan_date)
+            known = files.read_plan(_inputs(stores, planners, as_of, plan_date))
+            assert batch is not None and known is not None
+            summary = known["summary"]
+        else:
+            plan, inputs = planned
+            require_usual_size(stores, plan_date, plan.digest.rows["push_plan"])
+            batch = stores.plans.publish_content(
+                plan,
+                plan_date=plan_date,
+                as_of=as_of,
+                model_version=version,
+                policy_version=policy_params(stores).version,
+            )
+            summary = plan.summary
+            files.write_plan(inputs, batch.batch_id, summary)
+            remove_plans(stores.settings.home / "planned", plan_date)
+        silent = summary["users_silent"]
+        words = f"{batch.rows:,} pushes to {batch.users:,} users, {silent:,} hear nothing"
+        current.say(words) if batch.changed else current.skip(f"unchanged: {words}")
+    create_markdown_artifact(
+        plan_markdown(summary, batch, reality_note(stores.settings.source)),
+        key="plan",
+        description=f"The plan for {plan_date}, batch {batch.batch_id}",
+    )
+    return batch
+
+
+def plan_markdown(summary: dict[str, int], batch: PublishedBatch, note: str = "") -> str:
+    """What was planned and what was held back, as a page; `note` comes first."""
+    lines = [
+        *((f"**{note}**", "") if note else ()),
+        f"Batch `{batch.batch_id}`, checksum `{batch.checksum}`" + ("" if batch.changed else ", unchanged"),
+        "",
+        "| | |",
+        "|---|---:|",
+        *(f"| {name.replace('_', ' ')} | {count:,} |" for name, count in summary.items()),
+    ]
+    return "\n".join(lines)
