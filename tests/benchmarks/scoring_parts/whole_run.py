@@ -13,48 +13,47 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from features.scenes import SCENE_PARTS, UNKNOWN
 from features.user_buckets import bucket_ranges, shards_for, user_buckets
 from flows.compiled_files import compiled_ranker
 from flows.planned_shards import planned_shards
-from flows.scored_files import write_frame
 from flows.shard_processes import shard_processes
 from infra.plan_content import PLAN_TABLES, PlanRows, canonical_rows
 from infra.plan_store import PlanStore
 from infra.settings import load_settings
 from models.calibration import Calibrator
-from models.compiled import CompiledRanker
 from models.forest_object import compile_forest, load_forest
-from models.plan import PolicyContext, PolicyParams, build_plan
-from models.price_medians import filled_prices, price_counts, price_medians
+from models.price_medians import price_counts, price_medians
 from models.ranker import Ranker
 from tests.benchmarks.scale.measure import run_apart, timed
-from tests.benchmarks.scoring_parts.made_up_plan import AS_OF, PLAN_DATE, PUBLICATION, SLOTS
+from tests.benchmarks.scoring_parts.made_up_plan import PLAN_DATE, PUBLICATION, SLOTS
 from tests.benchmarks.scoring_parts.part import Effort, Found, Part, Say
 from tests.benchmarks.scoring_parts.publication import bare_copy
 from tests.benchmarks.scoring_parts.server import throwaway_database
+from tests.benchmarks.scoring_parts.shard_work import (
+    FEATURES,
+    ITEMS,
+    NAMES,
+    RANKER,
+    plan_of,
+    plan_one,
+    predictor,
+    read_shard,
+    score_one,
+)
 
 FULL_USERS = 200_000
 CANDIDATES = 100
 TREES = 500
-FEATURES = 60
-ITEMS = 20_000
 USERS_PER_SHARD = 5_000
-_ZONES = ("America/New_York", "Europe/Berlin", "Asia/Tokyo", "UTC")
-_RANKER = "ranker.json"
-_NAMES = tuple(f"f{n}" for n in range(FEATURES))
 
 
 def measure(effort: Effort, folder: Path, say: Say) -> Found:
@@ -66,6 +65,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         say(f"{size:,} users: candidates")
         data = folder / f"{size}"
         make_data(data, size, CANDIDATES)
+        os.sync()  # or the run shares the disk with what is still being written of them
         say(f"{size:,} users: run")
         asked = {"folder": str(data), "model": str(model), "threads": effort.threads}
         run = run_apart(contend_run, **asked)
@@ -125,10 +125,10 @@ def make_model(folder: Path, trees: int) -> Path:
     target = matrix[:, :8].sum(axis=1) + 0.3 * rng.standard_normal(len(matrix))
     options = {"num_leaves": 63, "verbosity": -1, "num_threads": 2, "objective": "regression"}
     text = lgb.train(options, lgb.Dataset(matrix, target), num_boost_round=trees).model_to_string()
-    ranker = Ranker((text,), _NAMES, {}, Calibrator("isotonic", knots=(0.0, 8.0), levels=(0.01, 0.2)))
+    ranker = Ranker((text,), NAMES, {}, Calibrator("isotonic", knots=(0.0, 8.0), levels=(0.01, 0.2)))
     version = folder / "version"
     version.mkdir()
-    (version / _RANKER).write_text(ranker.to_json(), encoding="utf-8")
+    (version / RANKER).write_text(ranker.to_json(), encoding="utf-8")
     compiled_ranker(version, ranker, 10**12, threads=2)
     return version
 
@@ -163,20 +163,6 @@ def make_data(folder: Path, users: int, candidates: int) -> None:
         columns |= {f"f{n}": pa.array(matrix[n]) for n in range(FEATURES)}
         table = pa.table(columns)
         pq.write_table(table, folder / f"{number:04d}.parquet", compression="lz4", row_group_size=1 << 17)
-
-
-def read_shard(path: Path) -> tuple[pd.DataFrame, pa.Table]:
-    """(keys of the candidates, their features)."""
-    table = pq.read_table(path)
-    keys = table.select(["user_id", "slot", "item_id", "category", "price"]).to_pandas()
-    return keys, table.select(list(_NAMES))
-
-
-@lru_cache(maxsize=1)
-def predictor(version: Path, threads: int) -> tuple[CompiledRanker, Ranker]:
-    """(the version's ranker as a run takes it, the same as it was stored), read once a process."""
-    ranker = Ranker.from_json((version / _RANKER).read_text(encoding="utf-8"))
-    return compiled_ranker(version, ranker, 0, threads), ranker
 
 
 def contend_run(folder: str, model: str, threads: int) -> dict[str, Any]:
@@ -222,83 +208,6 @@ def contend_run(folder: str, model: str, threads: int) -> dict[str, Any]:
         }
 
 
-class Laps(dict[str, float]):
-    """Seconds by stage, from one call to the next."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._clock = time.perf_counter()
-
-    def end(self, stage: str) -> None:
-        """Nothing; what has passed since the last stage was this one's."""
-        now = time.perf_counter()
-        self[stage] = now - self._clock
-        self._clock = now
-
-
-def score_one(number: int, folder: str, out: str, model: str) -> tuple[pd.DataFrame, str, Laps]:
-    """(price counts of the shard, whose scores now lie on disk, how they were predicted, seconds)."""
-    laps = Laps()
-    scorer, ranker = predictor(Path(model), threads=1)
-    keys, features = read_shard(_shard(folder, number))
-    laps.end("read")
-    keys["score"] = scorer.score(features.to_pandas(split_blocks=True), 1)
-    keys["p_item"] = ranker.chances(keys["score"].to_numpy())
-    laps.end("predict")
-    write_frame(keys, _scores(out, number))
-    counts = price_counts(keys["price"], keys["category"])
-    laps.end("write_scores")
-    return counts, scorer.outcome.words, laps
-
-
-def plan_one(number: int, folder: str, out: str, medians: pd.DataFrame) -> Laps:
-    """Seconds; the shard's part of the plan lies on disk."""
-    laps = Laps()
-    count = len(list(Path(folder).glob("*.parquet")))
-    made = plan_of(pd.read_parquet(_scores(out, number)), medians)
-    laps.end("plan")
-    rows = canonical_rows(made, PLAN_DATE, bucket_ranges(count)[number])
-    laps.end("canonical")
-    planned_shards(Path(out), "bench", count).shards[number].write(rows, made.summary)
-    laps.end("write")
-    return laps
-
-
-def _shard(folder: str, number: int) -> Path:
-    return Path(folder) / f"{number:04d}.parquet"
-
-
-def _scores(out: str, number: int) -> Path:
-    return Path(out) / f"{number}.scores.parquet"
-
-
-def plan_of(keys: pd.DataFrame, medians: pd.DataFrame) -> Any:
-    """The shard's plan under policy."""
-    users = keys["user_id"].astype(object).unique()
-    zone = np.arange(len(users)) % len(_ZONES)
-    people = pd.DataFrame({"user_id": users, "timezone": np.array(_ZONES, dtype=object)[zone]})
-    people["push_consent"] = True
-    scene = pd.Categorical([UNKNOWN]).take(np.zeros(len(keys), dtype=np.intp))
-    price, _ = filled_prices(keys["price"], keys["category"], medians)
-    scored = keys.assign(price=price, **dict.fromkeys(SCENE_PARTS, scene))
-    timing = pd.DataFrame(
-        {
-            "user_id": np.repeat(users, len(SLOTS)),
-            "slot": np.tile(SLOTS, len(users)),
-            "p_engage": np.tile(np.linspace(0.1, 0.6, len(SLOTS)), len(users)),
-        }
-    )
-    nothing = pd.DataFrame(
-        {"user_id": [], "item_id": [], "last_bought_epoch_seconds": [], "mean_gap_days": []}
-    )
-    catalogue = pd.DataFrame({"item_id": [f"item-{n:05d}" for n in range(ITEMS)]}).assign(
-        available=True, stock=5.0, sensitive=False
-    )
-    sent = pd.DataFrame({"user_id": [], "sent_at": pd.to_datetime([], utc=True), "channel": []})
-    context = PolicyContext(AS_OF - timedelta(hours=5), catalogue, nothing, sent)
-    return build_plan(scored, timing, people, context, PolicyParams(), PLAN_DATE, "bench")
-
-
 def contend_limits(folder: str, model: str, threads: int) -> dict[str, float]:
     """Seconds of the read, of the prediction and of a bare COPY of as many rows as the run publishes."""
     _, ranker = predictor(Path(model), threads)
@@ -310,7 +219,7 @@ def contend_limits(folder: str, model: str, threads: int) -> dict[str, float]:
         began = time.perf_counter()
         keys, features = read_shard(path)
         matrix = np.empty((features.num_rows, FEATURES), dtype=np.float32, order="F")
-        for n, name in enumerate(_NAMES):
+        for n, name in enumerate(NAMES):
             matrix[:, n] = features[name].to_numpy()
         read += time.perf_counter() - began
         began = time.perf_counter()
