@@ -15,7 +15,8 @@ from typing import Any
 from features.errors import KairosError
 from flows.wiring import Stores
 from infra.alert_routes import AlertRoute, parse_routes
-from infra.alert_store import AlertStore, Delivery, NewAlert, StoredAlert
+from infra.alert_rows import Delivery, NewAlert, StoredAlert
+from infra.alert_store import AlertStore
 from infra.notifier import Channel, DeliveryError, Message, open_channel
 from infra.settings import Settings
 from monitoring.alert_kinds import Severity, kind_named

@@ -8,66 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select, text, update
 
 from features.errors import RefusedError, UsageError
+from infra.alert_outbox import Outbox
 from infra.alert_routes import SEVERITIES, AlertRoute
+from infra.alert_rows import Delivery, NewAlert, StoredAlert
 from infra.database import Database
-from infra.notifier import DeliveryError
 from infra.tables import alert, alert_delivery, alert_mute
-
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 15.0, 900.0
-MAX_ATTEMPTS = 8
-
-
-@dataclass(frozen=True)
-class StoredAlert:
-    """A row of `alert`: its columns as attributes of `row`."""
-
-    row: Mapping[str, Any]
-
-    @property
-    def number(self) -> int:
-        """What `kairos alert list` shows first."""
-        return int(self.row["alert"])
-
-    @property
-    def key(self) -> str:
-        """The incident's dedup_key."""
-        return str(self.row["dedup_key"])
-
-
-@dataclass(frozen=True)
-class NewAlert:
-    """What is wrong, as it is stored.
-
-    Attributes:
-        details: JSON-ready facts.
-    """
-
-    dedup_key: str
-    kind: str
-    subject: str
-    severity: str
-    owner: str
-    title: str
-    runbook: str
-    details: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One notice on its way to one route."""
-
-    number: int
-    route: str
-    notice: str
-    attempts: int
-    alert: StoredAlert
 
 
 class AlertStore:
@@ -278,41 +229,6 @@ class AlertStore:
         query = select(alert_mute).where(alert_mute.c.ends_at > now).order_by(alert_mute.c.begins_at)
         with self._database.transaction() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
-
-
-@dataclass(frozen=True)
-class Outbox:
-    """Deliveries whose rows are locked; their outcomes are recorded here."""
-
-    connection: Connection
-    deliveries: tuple[Delivery, ...]
-    now: datetime
-
-    def record(self, deliveries: Sequence[Delivery], error: DeliveryError | None) -> None:
-        """Nothing; what became of these is on record: sent, to be tried again, or failed for good."""
-        for one in deliveries:
-            attempts = one.attempts + 1
-            facts: dict[str, Any] = {"attempts": attempts}
-            if error is None:
-                facts |= {"state": "sent", "finished_at": self.now, "last_error": None}
-            elif error.is_final or attempts >= MAX_ATTEMPTS:
-                facts |= {"state": "failed", "finished_at": self.now, "last_error": str(error)}
-            else:
-                wait = timedelta(seconds=wait_before(attempts))
-                facts |= {"ready_at": self.now + wait, "last_error": str(error)}
-            self.connection.execute(
-                update(alert_delivery).where(alert_delivery.c.delivery == one.number).values(**facts)
-            )
-
-
-def wait_before(attempt: int) -> float:
-    """Seconds before the next attempt: doubling, a quarter of an hour at most.
-
-    Examples:
-        >>> [wait_before(attempt) for attempt in (1, 2, 3, 20)]
-        [15.0, 30.0, 60.0, 900.0]
-    """
-    return min(_FIRST_WAIT_SECONDS * 2.0 ** min(attempt - 1, 16), _LONGEST_WAIT_SECONDS)
 
 
 def _serialise(connection: Connection) -> None:

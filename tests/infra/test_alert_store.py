@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from features.errors import RefusedError, UsageError
+from infra.alert_outbox import MAX_ATTEMPTS
 from infra.alert_routes import parse_routes
-from infra.alert_store import MAX_ATTEMPTS, AlertStore, NewAlert
+from infra.alert_rows import NewAlert
+from infra.alert_store import AlertStore
 from infra.notifier import DeliveryError
 
 NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)

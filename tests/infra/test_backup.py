@@ -12,7 +12,8 @@ from plans import PLAN_DATE, PUBLICATION, small_plan
 from sqlalchemy import make_url
 
 from features.errors import KairosError, RefusedError, UsageError
-from infra.alert_store import AlertStore, NewAlert
+from infra.alert_rows import NewAlert
+from infra.alert_store import AlertStore
 from infra.backup import restore_backup, table_rows, write_backup
 from infra.database import Database, connect, known_revisions
 from infra.event_lake import EventLake

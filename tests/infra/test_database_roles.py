@@ -13,7 +13,8 @@ from plans import PUBLICATION, small_plan
 from sqlalchemy import make_url
 
 from features.errors import KairosError
-from infra.alert_store import AlertStore, NewAlert
+from infra.alert_rows import NewAlert
+from infra.alert_store import AlertStore
 from infra.backup import restore_backup, write_backup
 from infra.database import Database, connect, known_revisions
 from infra.database_roles import ROLES, create_roles, grant_rights
