@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from features.source_mapping import SourceMapping
 from features.table import FeatureTable
 from features.tables import FEATURE_TABLES
 from infra.event_lake import EventLake
@@ -51,6 +52,7 @@ class Frames:
 
     name = "frames"
     default_timezone = "UTC"
+    mapping = SourceMapping()
 
     def __init__(self, **tables: pd.DataFrame) -> None:
         self.tables = tables
