@@ -1,7 +1,8 @@
-"""A day's plan in shards on disk, canonical rows as Parquet, published without ever being in memory whole."""
+"""A day's plan in shards on disk, in the bytes that are loaded, published without being in memory whole."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -9,12 +10,12 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.errors import KairosError
-from infra.plan_content import PLAN_TABLES, ROWS_AT_ONCE, SCHEMAS, ContentDigest, PlanRows, joined
+from infra.plan_content import PLAN_TABLES, ContentDigest, PlanRows, joined
 
 
 @dataclass(frozen=True)
@@ -33,44 +34,61 @@ class PlannedShard:
         return self._page.exists()
 
     def file(self, table: str) -> Path:
-        """Where a table's rows lie."""
-        return self.stem.with_name(f"{self.stem.name}.{table}.parquet")
+        """Where a table's rows lie: Arrow's file format, one value a row as a binary COPY takes it."""
+        return self.stem.with_name(f"{self.stem.name}.{table}.arrow")
 
     def write(self, rows: PlanRows, summary: dict[str, int]) -> None:
         """Nothing; replaces the part, the page that makes it count last."""
         self.stem.parent.mkdir(parents=True, exist_ok=True)
         self._page.unlink(missing_ok=True)
+        checksums = {}
         for table in PLAN_TABLES:
-            with _replacing(self.file(table)) as partial:
-                pq.write_table(
-                    rows.tables[table],
-                    partial,
-                    compression="zstd",
-                    compression_level=1,
-                    row_group_size=ROWS_AT_ONCE,
-                    write_page_checksum=True,
-                )
+            content = _as_file(rows.chunks(table))
+            checksums[table] = hashlib.sha256(content).hexdigest()
+            with _replacing(self.file(table)) as partial, partial.open("wb") as file:
+                file.write(content)
         with _replacing(self._page) as partial:
-            page = {"digest": asdict(rows.digest), "summary": summary}
+            page = {"digest": asdict(rows.digest), "summary": summary, "checksums": checksums}
             partial.write_text(json.dumps(page), encoding="utf-8")
 
     @cached_property
-    def page(self) -> tuple[ContentDigest, dict[str, int]]:
-        """(what the part holds, its counts).
+    def digest(self) -> ContentDigest:
+        """What the part holds."""
+        return ContentDigest(**self._told["digest"])
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """Its counts."""
+        return dict(self._told["summary"])
+
+    @cached_property
+    def _told(self) -> dict[str, Any]:
+        """What the page says.
 
         Raises:
             KairosError: It was not planned.
         """
         if not self.exist:
             raise KairosError(f"no plan in {self._page}; run kairos score again.")
-        content = json.loads(self._page.read_text(encoding="utf-8"))
-        return ContentDigest(**content["digest"]), content["summary"]
+        content: dict[str, Any] = json.loads(self._page.read_text(encoding="utf-8"))
+        return content
 
-    def chunks(self, table: str) -> Iterator[pa.Table]:
-        """The table's rows, a bounded number at a time."""
-        with pq.ParquetFile(self.file(table), page_checksum_verification=True) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE):
-                yield pa.Table.from_batches([batch], SCHEMAS[table])
+    def chunks(self, table: str) -> Iterator[pa.BinaryArray]:
+        """As `infra.plan_content.PlanContent`; a shard's file is small, and proven before a row of it counts.
+
+        Raises:
+            KairosError: The file was damaged.
+        """
+        path = self.file(table)
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self._told["checksums"][table]:
+            raise KairosError(
+                f"{path} has another checksum than when it was written; delete it and {self._page.name}, and "
+                "run kairos score again."
+            )
+        with pa.ipc.open_file(pa.BufferReader(content)) as reader:
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number).column(0)
 
     @property
     def _page(self) -> Path:
@@ -95,11 +113,11 @@ class PlannedShards:
         Raises:
             KairosError: A part is missing, or there twice.
         """
-        return joined([shard.page[0] for shard in self.shards])
+        return joined([shard.digest for shard in self.shards])
 
-    def chunks(self, table: str) -> Iterator[pa.Table]:
+    def chunks(self, table: str) -> Iterator[pa.BinaryArray]:
         """The table's rows in canonical order, whatever the order of the parts."""
-        for shard in sorted(self.shards, key=lambda one: one.page[0].first):
+        for shard in sorted(self.shards, key=lambda one: one.digest.first):
             yield from shard.chunks(table)
 
     @property
@@ -107,10 +125,19 @@ class PlannedShards:
         """The parts' counts, added up."""
         total: dict[str, int] = {}
         for shard in self.shards:
-            for name, count in shard.page[1].items():
+            for name, count in shard.summary.items():
                 total[name] = total.get(name, 0) + count
         rules = sorted(name for name in total if name.startswith("rule_"))
         return {name: total[name] for name in (*(n for n in total if n not in rules), *rules)}
+
+
+def _as_file(chunks: Iterator[pa.BinaryArray]) -> bytes:
+    schema = pa.schema([("row", pa.binary())])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        for chunk in chunks:
+            writer.write_batch(pa.record_batch([chunk], schema))
+    return bytes(memoryview(sink.getvalue()))
 
 
 class _replacing:

@@ -128,8 +128,8 @@ class PlanContent(Protocol):
     def digest(self) -> ContentDigest:
         """Of all its rows."""
 
-    def chunks(self, table: str) -> Iterator[pa.Table]:
-        """The table's rows in canonical order."""
+    def chunks(self, table: str) -> Iterator[pa.BinaryArray]:
+        """The table's rows in canonical order, one value a row: its bytes in a binary COPY."""
 
 
 @dataclass(frozen=True)
@@ -137,16 +137,17 @@ class PlanRows:
     """Canonical rows of a plan or of a range of its buckets, in memory.
 
     Attributes:
-        tables: Rows of push_plan, push_plan_item and suppression; batch_id is no content.
+        encoded: Rows of push_plan, push_plan_item and suppression in their order, `ROWS_AT_ONCE` in a piece,
+            as their digest is taken and as a binary COPY takes them; batch_id is no content.
         digest: Of these rows.
     """
 
-    tables: Mapping[str, pa.Table]
+    encoded: Mapping[str, tuple[pa.BinaryArray, ...]]
     digest: ContentDigest
 
-    def chunks(self, table: str) -> Iterator[pa.Table]:
-        """The table's rows, all at once."""
-        yield self.tables[table]
+    def chunks(self, table: str) -> Iterator[pa.BinaryArray]:
+        """As `PlanContent`."""
+        yield from self.encoded[table]
 
 
 def canonical_rows(plan: PlanFrames, plan_date: date, buckets: range = range(BUCKETS)) -> PlanRows:
@@ -190,16 +191,20 @@ def canonical_rows(plan: PlanFrames, plan_date: date, buckets: range = range(BUC
         ),
         "suppression": (suppressions, stopped_bucket, np.lexsort((*stopped_keys, stopped_bucket))),
     }
-    tables, digests = {}, {}
+    encoded, digests = {}, {}
     for name, (rows, bucket, order) in found.items():
         if len(bucket) and not (buckets.start <= bucket.min() and bucket.max() < buckets.stop):
             raise KairosError(f"{name} holds users outside {buckets}; plan each shard's own users.")
-        tables[name] = rows.take(pa.array(order))
+        ordered = rows.take(pa.array(order))
+        encoded[name] = tuple(
+            encoded_rows(ordered.slice(begin, ROWS_AT_ONCE), JSON_COLUMNS)
+            for begin in range(0, ordered.num_rows, ROWS_AT_ONCE)
+        )
         starts = np.searchsorted(bucket[order], np.arange(buckets.start, buckets.stop + 1))
-        digests[name] = _digests(tables[name], starts)
+        digests[name] = _digests(encoded[name], starts)
     users = pc.count_distinct(pushes["user_id"]).as_py()
-    rows_of = {name: rows.num_rows for name, rows in tables.items()}
-    return PlanRows(tables, ContentDigest(rows_of, users, digests, buckets.start))
+    rows_of = {name: rows.num_rows for name, (rows, _, _) in found.items()}
+    return PlanRows(encoded, ContentDigest(rows_of, users, digests, buckets.start))
 
 
 def joined(parts: Sequence[ContentDigest]) -> ContentDigest:
@@ -237,18 +242,19 @@ def _ranks(column: pa.ChunkedArray) -> NDArray[np.int64]:
     return rank[pc.fill_null(known.indices, -1).to_numpy(zero_copy_only=False)]
 
 
-def _digests(rows: pa.Table, starts: NDArray[np.int64]) -> list[str]:
+def _digests(rows: Sequence[pa.BinaryArray], starts: NDArray[np.int64]) -> list[str]:
     """The digest of each bucket, whose first row and the next one's `starts` tells."""
     digests = [hashlib.sha256() for _ in starts[1:]]
-    for begin in range(0, rows.num_rows, ROWS_AT_ONCE):
-        piece = rows.slice(begin, ROWS_AT_ONCE)
-        byte, buffer = row_bytes(encoded_rows(piece, JSON_COLUMNS))
+    begin = 0
+    for piece in rows:
+        byte, buffer = row_bytes(piece)
         first = int(np.searchsorted(starts, begin, side="right")) - 1
-        while first < len(digests) and starts[first] < begin + piece.num_rows:
+        while first < len(digests) and starts[first] < begin + len(piece):
             low = max(int(starts[first]) - begin, 0)
-            high = min(int(starts[first + 1]) - begin, piece.num_rows)
+            high = min(int(starts[first + 1]) - begin, len(piece))
             digests[first].update(buffer[byte[low] : byte[high]])
             first += 1
+        begin += len(piece)
     return [one.hexdigest() if size else "" for one, size in zip(digests, np.diff(starts), strict=True)]
 
 

@@ -69,6 +69,12 @@ def row_bytes(encoded: pa.BinaryArray) -> tuple[NDArray[np.int32], memoryview]:
     return starts, memoryview(values)
 
 
+def copy_bytes(encoded: pa.BinaryArray) -> memoryview:
+    """The rows' bytes, one row after the other."""
+    starts, buffer = row_bytes(encoded)
+    return buffer[starts[0] : starts[-1]]
+
+
 def _texts_and_numbers(schema: pa.Schema) -> tuple[list[str], list[str]]:
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     return texts, [field.name for field in schema if field.name not in texts]

@@ -20,8 +20,8 @@ from psycopg.copy import QueuedLibpqWriter
 from features.errors import KairosError
 from infra.database import Database
 from infra.database_errors import primary_message
-from infra.plan_content import JSON_COLUMNS, ROWS_AT_ONCE, SCHEMAS, PlanContent
-from infra.plan_copy import HEADER, TRAILER, encoded_rows, row_bytes, wire_columns
+from infra.plan_content import JSON_COLUMNS, SCHEMAS, PlanContent
+from infra.plan_copy import HEADER, TRAILER, copy_bytes, wire_columns
 from infra.tables import BATCHES_SCHEMA, SCHEMA
 
 PARENTS = ("push_plan", "push_plan_item", "suppression")
@@ -140,10 +140,7 @@ class _Load:
             with cursor.copy(command, writer=QueuedLibpqWriter(cursor)) as copy:
                 copy.write(HEADER)
                 for chunk in self.content.chunks(self.parent):
-                    for begin in range(0, chunk.num_rows, ROWS_AT_ONCE):
-                        rows = encoded_rows(chunk.slice(begin, ROWS_AT_ONCE), JSON_COLUMNS)
-                        starts, buffer = row_bytes(rows)
-                        copy.write(buffer[starts[0] : starts[-1]])
+                    copy.write(copy_bytes(chunk))
                 copy.write(TRAILER)
             wanted, found = self.content.digest.rows[self.parent], cursor.rowcount
         if found != wanted:

@@ -231,7 +231,7 @@ def contend_limits(folder: str, model: str, threads: int) -> dict[str, float]:
             some.append(canonical_rows(plan_of(keys, medians), PLAN_DATE, buckets))
     rows = some[0]
     times = len(files)
-    many = PlanRows({t: pa.concat_tables([rows.tables[t]] * times) for t in PLAN_TABLES}, rows.digest)
+    many = PlanRows({table: rows.encoded[table] * times for table in PLAN_TABLES}, rows.digest)
     with throwaway_database() as database:
         copy = bare_copy(database, many)
     return {"limit_read": read, "limit_predict": predicted, "limit_copy": copy}
