@@ -290,7 +290,7 @@ def _array(series: pd.Series, kind: Any) -> pa.Array:
         if isinstance(series.dtype, np.dtype) and series.dtype.kind == "M":
             raise ValueError("it has no time zone")
         series = pd.to_datetime(series, utc=True).dt.as_unit("us")
-    if kind == pa.date32():
+    if kind == pa.date32() and pd.api.types.infer_dtype(series) != "date":
         series = pd.to_datetime(series).dt.date
     array = pa.array(series, kind, from_pandas=True)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -162,15 +162,18 @@ def _instants(epoch_seconds: pd.Series) -> pd.Series:
     return pd.to_datetime(epoch_seconds.astype("int64"), unit="s", utc=True).astype("datetime64[us, UTC]")
 
 
-def _scenes(chosen: pd.DataFrame) -> list[dict[str, str]]:
-    """The scene assumed for each push; a region nobody told is the user's own, the channel is the push."""
-    columns = {
-        part: chosen[f"scene_{part}"].astype(object).where(chosen[f"scene_{part}"].notna(), UNKNOWN)
-        for part in SCENE_PARTS
-    }
-    columns["region"] = columns["region"].where(columns["region"] != UNKNOWN, chosen["region"])
-    rows = zip(*(columns[part] for part in SCENE_PARTS), strict=True)
-    return [dict(zip(SCENE_PARTS, row, strict=True)) | {"channel": "push"} for row in rows]
+def _scenes(chosen: pd.DataFrame) -> NDArray[np.object_]:
+    """The scene assumed for each push; a region nobody told is the user's own, the channel is the push.
+
+    One object a distinct scene, for there are few.
+    """
+    parts = [f"scene_{part}" for part in SCENE_PARTS]
+    told = chosen[parts].astype(object).fillna(UNKNOWN)
+    told["scene_region"] = told["scene_region"].where(told["scene_region"] != UNKNOWN, chosen["region"])
+    kind = told.groupby(parts, sort=False, dropna=False).ngroup().to_numpy()
+    first = np.unique(kind, return_index=True)[1]
+    rows = told.iloc[first].itertuples(index=False)
+    return _column([dict(zip(SCENE_PARTS, row, strict=True)) | {"channel": "push"} for row in rows])[kind]
 
 
 def _ordered(ledger: pd.DataFrame) -> pd.DataFrame:

@@ -86,16 +86,20 @@ def is_outside_quiet_hours(slots: pd.DataFrame, params: PolicyParams) -> NDArray
 
 
 def _words(slots: pd.DataFrame, params: PolicyParams) -> list[str]:
+    columns = (slots[name] for name in ("quiet_start", "quiet_end", "slot"))
+    no_time = slots["expires_epoch_seconds"].isna()
     return [
-        f"quiet {_clock(start)}-{_clock(end)} local leaves less than "
-        f"{params.min_window_minutes} unbroken minutes of the {slot}"
-        if expires != expires
-        else f"the best time of the {slot} is quiet, {_clock(start)}-{_clock(end)} local, and is not put off"
-        for start, end, slot, expires in zip(
-            *(slots[name] for name in ("quiet_start", "quiet_end", "slot", "expires_epoch_seconds")),
-            strict=True,
-        )
+        _sentence(start, end, slot, params.min_window_minutes if none else None)
+        for start, end, slot, none in zip(*columns, no_time, strict=True)
     ]
+
+
+@lru_cache(maxsize=4_096)
+def _sentence(start: int, end: int, slot: str, lacking_minutes: int | None) -> str:
+    quiet = f"{_clock(start)}-{_clock(end)} local"
+    if lacking_minutes is None:
+        return f"the best time of the {slot} is quiet, {quiet}, and is not put off"
+    return f"quiet {quiet} leaves less than {lacking_minutes} unbroken minutes of the {slot}"
 
 
 def _clock(minute: int) -> str:
