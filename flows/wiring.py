@@ -11,6 +11,9 @@ from functools import lru_cache
 from infra.alert_store import AlertStore
 from infra.database import Database, open_database
 from infra.event_lake import EventLake
+from infra.experiment_readouts import ExperimentReadouts
+from infra.experiment_store import ExperimentStore
+from infra.experiment_units import ExperimentUnits
 from infra.feature_store import KairosFeatureStore
 from infra.lock import exclusive_lock
 from infra.model_registry import ModelRegistry
@@ -42,6 +45,9 @@ class Stores:
     stops: PushStops
     reports: ReportStore
     alerts: AlertStore
+    experiments: ExperimentStore
+    readouts: ExperimentReadouts
+    units: ExperimentUnits
 
 
 def open_stores(settings: Settings | None = None) -> Stores:
@@ -74,6 +80,9 @@ def _opened(settings: Settings) -> Stores:
         stops=PushStops(database),
         reports=ReportStore(database, settings.reports_dir, reality_note(settings.source)),
         alerts=AlertStore(database),
+        experiments=ExperimentStore(database),
+        readouts=ExperimentReadouts(database),
+        units=ExperimentUnits(database),
     )
 
 

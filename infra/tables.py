@@ -437,7 +437,15 @@ experiment = Table(
     _time("starts_at", null=True),
     _time("ends_at", null=True),
     _time("created_at", now=True),
-    _one_of("status", "draft", "running", "stopped"),
+    Column("owner", Text, nullable=False, server_default=text("''")),
+    Column("words", Text, nullable=False, server_default=text("''")),
+    _text("approved_by", null=True),
+    _time("approved_at", null=True),
+    _time("stopped_at", null=True),
+    _text("decision", null=True),
+    _text("winner", null=True),
+    _text("report", null=True),
+    _one_of("status", "proposed", "refused", "waiting", "running", "stopped", "archived"),
 )
 
 experiment_arm = Table(
@@ -449,6 +457,39 @@ experiment_arm = Table(
     Column("control", Boolean, nullable=False, server_default=text("false")),
     _json("treatment"),
     CheckConstraint("share >= 0 AND share <= 1"),
+)
+
+experiment_event = Table(
+    "experiment_event",
+    metadata,
+    Column("event", BigInteger, Identity(always=True), primary_key=True),
+    _text("experiment"),
+    _text("what"),
+    _text("who"),
+    _text("why"),
+    _time("at", now=True),
+)
+
+experiment_unit = Table(
+    "experiment_unit",
+    metadata,
+    Column("experiment", Text, ForeignKey(experiment.c.experiment, ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    _text("arm"),
+    _number("propensity"),
+    Column("plan_date", Date, nullable=False),
+    _time("assigned_at"),
+)
+
+experiment_decision = Table(
+    "experiment_decision",
+    metadata,
+    Column("experiment", Text, ForeignKey(experiment.c.experiment, ondelete="CASCADE"), primary_key=True),
+    Column("as_of", DateTime(timezone=True), primary_key=True),
+    _text("decision"),
+    _text("winner", null=True),
+    _json("readout"),
+    _time("created_at", now=True),
 )
 
 experiment_readout = Table(
