@@ -12,7 +12,7 @@ from plans import PLAN_DATE, PUBLICATION, small_plan
 
 from features.errors import RefusedError, UsageError
 from infra.experiment_readouts import ExperimentReadouts
-from infra.experiment_store import ExperimentStore, ProposedArm, Proposal
+from infra.experiment_store import ExperimentStore, Proposal, ProposedArm
 from infra.experiment_units import ExperimentUnits
 from infra.plan_store import PlanStore
 from infra.running_experiments import experiments_using

@@ -1,0 +1,76 @@
+"""What people type about an experiment becomes a design, or one line that says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from features.errors import UsageError
+from monitoring.experiments.as_json import design_as_json, design_of_json, look_of_json, readout_as_json
+from monitoring.experiments.form import design_of, read_form
+from monitoring.experiments.metrics import Metric
+from monitoring.experiments.ratio_mismatch import MismatchVerdict
+from monitoring.experiments.result import Look, LookRow, Readout
+
+START = datetime(2026, 12, 7, tzinfo=UTC)
+EXAMPLE = (Path(__file__).parents[3] / "infra" / "experiment.toml.example").read_text(encoding="utf-8")
+
+
+def design(text: str):
+    return design_of(read_form(text, "e.toml"), START)
+
+
+def test_the_example_is_a_design_that_survives_storing():
+    made = design(EXAMPLE.replace("# timing", "timing").replace("# caps", "caps"))
+    assert made.split.share == pytest.approx(0.4) and made.look_days == (7, 14, 21, 28)
+    control, choosy = made.split.arms
+    assert control.policy is None and json.loads(choosy.policy) == {"min_expected_value": 0.05}
+    assert choosy.timing == "evening,late" and choosy.is_sent
+    assert made.secondaries[0].cap == 200.0 and made.primary == Metric(
+        "conversion", "purchases", is_flag=True, covariate="before:purchases"
+    )
+    assert [(one.metric.name, one.tolerance) for one in made.guardrails] == [
+        ("opt_out", 0.002),
+        ("complaint", 0.001),
+    ]
+    assert design_of_json(json.loads(json.dumps(design_as_json(made)))) == made
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('owner = "crm"', "", "e.toml: owner is missing; see"),
+        ('owner = "crm"', 'owmer = "crm"', "e.toml: owner is missing, and 1 more"),
+        ("share = 0.4 ", "share = 1.4 ", "share == '1.4': input should be less than or equal to 1"),
+        ('name = "choosy"\nshare = 0.5', 'name = "choosy"\nshare = 2', "arm 2.share == '2': input should be"),
+        (
+            'name = "choosy"\nshare = 0.5',
+            'name = "choosy"\nshare = 0.4',
+            "shares control 0.5, choosy 0.4, must",
+        ),
+        ('primary = "conversion"', 'primary = "clicks"', "metric 'clicks' is unknown, must be one of conv"),
+        ("min_expected_value = 0.05", "max_day = 1", "policy 'max_day' is unknown, must be one of default_"),
+        ("min_expected_value = 0.05", "max_items = 0.5", "policy max_items == 0.5, must be int"),
+        ("min_expected_value = 0.05", "max_items = 0", "policy max_items == 0, must be >= 1"),
+        ("looks = [7, 14, 21, 28]", "looks = [7, 3]", "looks after days (7, 3), must be >= 1 and rise"),
+        ("# timing", 'timing = ["dawn"] #', "arm 'choosy': timing 'dawn', must be of night, morning"),
+        ("# caps = { spend", "caps = { purchases", "caps name 'purchases', which is not measured"),
+        ("mde = 0.05", "mde = ", "e.toml is no TOML: "),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(old: str, new: str, words: str):
+    assert old in EXAMPLE
+    with pytest.raises(UsageError) as refused:
+        design(EXAMPLE.replace(old, new, 1))
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_look_comes_back_as_it_was_stored():
+    look = Look(2, START, False, (LookRow("spend", "new", 0.5, 1.25, 0.1),))
+    mismatch = MismatchVerdict(False, float("nan"), 0.5, 0.001, "fine")
+    told = readout_as_json(Readout("e", START, "continue", None, ("so",), mismatch, (), look, 0.5))
+    assert look_of_json(json.loads(json.dumps(told, allow_nan=False))) == look
+    assert told["mismatch"]["allocation_p"] is None
