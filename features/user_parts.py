@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+
+class Users(Protocol):
+    """Some of the users, however they are chosen."""
+
+    @property
+    def is_everyone(self) -> bool: ...
+    def holds(self, user_ids: Any) -> NDArray[np.bool_]: ...
+    def of(self, rows: pd.DataFrame) -> pd.DataFrame: ...
 
 
 @dataclass(frozen=True)

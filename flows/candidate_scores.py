@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from prefect.artifacts import create_markdown_artifact
 
-from features.user_parts import EVERYONE, UserPart
+from features.user_parts import EVERYONE, Users
 from flows.alerts import raise_alert, recovered
 from flows.compiled_files import compiled_ranker, concluded, expected_rows
 from flows.day_scores import no_scores, score_day
@@ -26,7 +26,7 @@ from monitoring.alert_words import AlertFacts
 
 
 def files_of(
-    stores: Stores, version: str, as_of: datetime, plan_date: date, users: UserPart = EVERYONE
+    stores: Stores, version: str, as_of: datetime, plan_date: date, users: Users = EVERYONE
 ) -> ScoredShards:
     """Where the version's scores of these users for this day lie, by everything they follow from."""
     settings, manifest = stores.settings, stores.lake.manifest()
@@ -45,7 +45,7 @@ def score_candidates(
     as_of: datetime,
     plan_date: date,
     processes: ShardProcesses | None = None,
-    part: UserPart = EVERYONE,
+    part: Users = EVERYONE,
 ) -> None:
     """Nothing; the version's scores of the part's day lie on disk. Shards that are there already stay.
 
@@ -80,7 +80,7 @@ def score_candidates(
 
 
 def score_shard(
-    number: int, version: str, as_of: datetime, plan_date: date, part: UserPart, threads: int
+    number: int, version: str, as_of: datetime, plan_date: date, part: Users, threads: int
 ) -> PredictionOutcome | None:
     """How the shard's scores, which now lie on disk, were predicted; None where nobody is scored."""
     stores = open_stores()

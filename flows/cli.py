@@ -21,6 +21,7 @@ from flows.commands import (
     deploy,
     dispatch,
     doctor,
+    experiment,
     features,
     flow_runs,
     health,
@@ -70,6 +71,7 @@ app.add_typer(features.app, name="features", rich_help_panel="Look")
 app.add_typer(model.app, name="model", rich_help_panel="Decide")
 app.add_typer(plan.app, name="plan", rich_help_panel="Decide")
 app.add_typer(push.app, name="push", rich_help_panel="Decide")
+app.add_typer(experiment.app, name="experiment", rich_help_panel="Decide")
 app.add_typer(alert.app, name="alert", rich_help_panel="Look")
 
 

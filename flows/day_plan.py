@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,19 +65,34 @@ def plan_inputs(stores: Stores, version: str, files: ScoredShards, plan_date: da
 
 
 def make_plan(
-    stores: Stores, version: str, files: ScoredShard, plan_date: date, as_of: datetime, threads: int
+    stores: Stores,
+    version: str,
+    files: ScoredShard,
+    plan_date: date,
+    as_of: datetime,
+    threads: int,
+    policy: Mapping[str, Any] | None = None,
+    slots: Sequence[str] = (),
 ) -> Plan:
-    """The day's plan of the shard's users with a reason beside every item."""
+    """The day's plan of the shard's users with a reason beside every item.
+
+    Args:
+        policy: What differs from the settings' policy.
+        slots: Parts of the day it may push in; none: all.
+    """
     data = training_data(as_of)
     timing = files.read_timing()
     gone = data.users["user_id"].isin(stores.stops.withdrawn_by_hand())
     users = files.own(data.users.assign(push_consent=data.users["push_consent"] & ~gone))
+    candidates = files.read_candidates()
+    if slots:
+        candidates = candidates[candidates["slot"].isin(slots)].reset_index(drop=True)
     plan = build_plan(
-        files.read_candidates(),
+        candidates,
         timing,
         users,
         _context(stores, as_of, plan_date, data.items, users[["user_id"]]),
-        policy_params(stores),
+        replace(policy_params(stores), **(policy or {})),
         plan_date,
         version,
         hours_of(as_of, timing["user_id"].unique().tolist(), plan_date),

@@ -25,6 +25,7 @@ from flows.wiring import Stores, open_stores
 from infra.plan_content import canonical_rows
 from infra.plan_store import PublishedBatch
 from infra.sources import reality_note
+from models.experiments.allocation import with_arms
 from models.plan_frames import joined_plans
 
 
@@ -96,15 +97,19 @@ def plan_shard(
 ) -> None:
     """Nothing; the shard's part of the plan lies on disk, in canonical form."""
     stores = open_stores()
-    plans, imputed = [], 0
+    plans, imputed = [], {}
     for one, prices in zip(planners, medians, strict=True):
         scored = files_of(stores, one.version, as_of, plan_date, one.scores).shards[number]
         shard = part_of(scored, one.plans_for).priced(prices)
-        plans.append(make_plan(stores, one.version, shard, plan_date, as_of, threads))
-        imputed += shard.prices_missing()
+        plans.append(
+            make_plan(stores, one.version, shard, plan_date, as_of, threads, dict(one.policy), one.slots)
+        )
+        imputed[one.version, one.scores] = shard.prices_missing()
     plan = joined_plans(plans)
+    if planners[0].allocation is not None:
+        plan = with_arms(plan, planners[0].allocation)
     rows = canonical_rows(plan, plan_date, shard.buckets)
-    planned.shards[number].write(rows, plan.summary | {"prices_imputed": imputed})
+    planned.shards[number].write(rows, plan.summary | {"prices_imputed": sum(imputed.values())})
 
 
 @task(

@@ -77,10 +77,10 @@ def _push_lines(plan: UserPlan, push: Mapping[Hashable, Any]) -> list[str]:
         f"  {sent:%H:%M} ({push['slot']}, {timezone}{store}): {first}",
         f"    why: {_reason_words(push['reasons'])}",
         f"    chance of engaging in this slot {push['p_engage']:.1%}, "
-        f"expected value {push['expected_value']:.3f}" + _chance_words(push["propensity"]),
+        f"expected value {push['expected_value']:.3f}" + _chance_words(push),
     ]
     if (why := plan.stopped.get(str(push["push_id"]))) is not None:
-        lines.insert(1, f"    NOT SENT ANY MORE: {why}")
+        lines.insert(1, f"    NOT SENT{'' if push['holdout'] else ' ANY MORE'}: {why}")
     others = [plan.titles.get(item, item) for item in items["item_id"].astype(str) if item != push["item_id"]]
     return [*lines, f"    with it: {', '.join(others)}"] if others else lines
 
@@ -103,8 +103,11 @@ def _reason_words(reasons: object) -> str:
     return "; ".join(str(reason["words"]) for reason in listed) or "the best value of the day"
 
 
-def _chance_words(propensity: float) -> str:
+def _chance_words(push: Mapping[Hashable, Any]) -> str:
     """How likely the choice was, where chance had a say."""
+    propensity, experiment = push["propensity"], push["experiment"]
+    if _given(experiment):
+        return f"; arm {push['arm']} of experiment {experiment}, with probability {propensity:.1%}"
     return "" if propensity >= 1.0 else f"; one of several, chosen with probability {propensity:.1%}"
 
 

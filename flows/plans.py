@@ -51,7 +51,8 @@ def _stopped(stores: Stores, pushes: pd.DataFrame, live: Container[str]) -> dict
     for push in pushes.to_dict("records"):
         if push["push_id"] in live:
             continue
-        words = [
+        words = [f"{push['arm']} of {push['experiment'] or 'everything'}"] if push["holdout"] else []
+        words += [
             f"consent withdrawn {held.since:%Y-%m-%d %H:%M} UTC ({held.cause}, by {held.who}: {held.why})"
             for held in stores.stops.withdrawals(str(push["user_id"]))
         ]

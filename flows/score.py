@@ -8,12 +8,13 @@ from prefect import flow
 
 from features.errors import RefusedError, UsageError
 from flows.candidate_scores import files_of, score_candidates
+from flows.experiment_planning import allocation_of, record_units, without_version
 from flows.freshness import require_fresh
 from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_models
 from flows.moments import local_date, shop_timezone
 from flows.plan_batch import plan_candidates, publish_plan
-from flows.planners import planners_of, trial_users
+from flows.planners import Planner, planners_of, trial_users
 from flows.quality import require_quality
 from flows.rollout import return_challenger, review_rollout
 from flows.run_name import run_name
@@ -65,8 +66,11 @@ def score(
         with shard_processes(stores.settings) as processes:
             score_candidates(champion, as_of, plan_date, processes)
             rollout = with_scores(stores, rollout, as_of, plan_date, processes)
-            planners = planners_of(champion, rollout)
+            allocation = allocation_of(stores, champion, rollout, plan_date)
+            planners = planners_of(champion, rollout, allocation)
+            planners = with_arm_scores(stores, planners, as_of, plan_date, processes)
             planned = plan_candidates(planners, as_of, plan_date, processes)
+        record_units(stores, planners[0].allocation, as_of, plan_date)
         batch = publish_plan(planners, as_of, plan_date, planned)
         advance_watermark(stores.database, "score", as_of, batch.checksum)
         if rollout is not None and rollout.stage == "shadow":
@@ -91,6 +95,29 @@ def with_scores(
         return_challenger(stores, rollout, as_of, f"it could not score: {type(error).__name__}: {error}")
         return None
     return rollout
+
+
+def with_arm_scores(
+    stores: Stores,
+    planners: tuple[Planner, ...],
+    as_of: datetime,
+    plan_date: date,
+    processes: ShardProcesses | None,
+) -> tuple[Planner, ...]:
+    """The planners, those of experiments' arms with their scores on disk; less those that failed to score."""
+    champion, allocation = planners[0].version, planners[0].allocation
+    if allocation is None or not allocation.splits:
+        return planners
+    for one in planners:
+        if one.version == champion:
+            continue
+        try:
+            score_candidates(one.version, as_of, plan_date, processes, one.scores)
+        except Exception as error:  # what is only tried must not cost everybody's plan
+            why = f"{one.version} could not score: {type(error).__name__}: {error}"
+            left = without_version(stores, allocation, one.version, as_of, why)
+            return with_arm_scores(stores, planners_of(champion, None, left), as_of, plan_date, processes)
+    return planners
 
 
 def resolved_plan_date(stores: Stores, as_of: datetime, plan_date: date | None) -> date:

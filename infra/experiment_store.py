@@ -81,7 +81,7 @@ Objection = Callable[[Sequence[StoredExperiment]], str]
 
 
 class ExperimentStore:
-    """Keeps experiments; a step and its record are one transaction, and a step taken again changes nothing."""
+    """Keeps experiments; a step and its record are one transaction, and a step again changes nothing."""
 
     def __init__(self, database: Database) -> None:
         """Experiments kept in `database`, migrated."""
@@ -134,11 +134,21 @@ class ExperimentStore:
             _record(connection, name, "waiting", who, why)
             return _required(connection, name)
 
-    def begin(self, name: str, pinned: Mapping[str, str], who: str, why: str) -> StoredExperiment:
+    def begin(
+        self,
+        name: str,
+        pinned: Mapping[str, str],
+        who: str,
+        why: str,
+        design: Mapping[str, Any],
+        starts_at: datetime,
+        ends_at: datetime,
+    ) -> StoredExperiment:
         """The experiment, running; its arms plan with these model versions until it stops.
 
         Args:
             pinned: Arm -> model version.
+            design, starts_at, ends_at: As it begins: later than declared, if it was approved late.
         """
         with self._database.transaction() as connection:
             _alone(connection)
@@ -149,7 +159,8 @@ class ExperimentStore:
                 treatment = {**known.arms[arm], "model_version": version}
                 same = (experiment_arm.c.experiment == name, experiment_arm.c.arm == arm)
                 connection.execute(update(experiment_arm).where(*same).values(treatment=treatment))
-            _put(connection, name, status="running")
+            times = {"starts_at": starts_at, "ends_at": ends_at}
+            _put(connection, name, status="running", design=dict(design), **times)
             _record(connection, name, "running", who, why)
             return _required(connection, name)
 
@@ -204,7 +215,7 @@ class ExperimentStore:
         with self._database.transaction() as connection:
             return _required(connection, name)
 
-    def list(self, *statuses: Status) -> list[StoredExperiment]:
+    def list_of(self, *statuses: Status) -> list[StoredExperiment]:
         """The experiments in these states, or all; by start and name."""
         with self._database.transaction() as connection:
             return _of(connection, statuses)
@@ -264,7 +275,7 @@ def _of(connection: Connection, statuses: Collection[str]) -> list[StoredExperim
     arms: dict[str, dict[str, Any]] = {}
     for arm in connection.execute(select(experiment_arm)):
         arms.setdefault(arm.experiment, {})[arm.arm] = arm.treatment
-    return [_stored(row._mapping, arms.get(row.experiment, {})) for row in rows]
+    return [_stored(dict(row._mapping), arms.get(row.experiment, {})) for row in rows]
 
 
 def _find(connection: Connection, name: str) -> StoredExperiment | None:
@@ -272,7 +283,7 @@ def _find(connection: Connection, name: str) -> StoredExperiment | None:
     if row is None:
         return None
     arms = connection.execute(select(experiment_arm).where(experiment_arm.c.experiment == name))
-    return _stored(row._mapping, {arm.arm: arm.treatment for arm in arms})
+    return _stored(dict(row._mapping), {arm.arm: arm.treatment for arm in arms})
 
 
 def _required(connection: Connection, name: str) -> StoredExperiment:

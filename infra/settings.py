@@ -290,6 +290,9 @@ class Settings(BaseSettings):
     exploration_share: float = Field(
         0.0, ge=0, le=0.5, description="Share of slots and first items chosen by chance, with propensities."
     )
+    global_holdout: float = Field(
+        0.0, ge=0, le=0.5, description="Share of users planned for and never pushed, to know what pushes do."
+    )
     max_plan_growth: float = Field(
         0.5, ge=0, description="A plan larger than usual by more than this share stops and asks."
     )

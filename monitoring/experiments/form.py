@@ -149,7 +149,7 @@ def policy_of(overrides: Mapping[str, Any]) -> dict[str, Any]:
         if name not in _POLICY or isinstance(_POLICY[name].default, tuple):
             known = ", ".join(one for one, field in _POLICY.items() if not isinstance(field.default, tuple))
             raise UsageError(f"policy {name!r} is unknown, must be one of {known}; correct the name.")
-        wanted = type(_POLICY[name].default)
+        wanted: type[Any] = type(_POLICY[name].default)
         number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
         if not (number or type(value) is wanted):
             raise UsageError(f"policy {name} == {value!r}, must be {wanted.__name__}; correct it.")

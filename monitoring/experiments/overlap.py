@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from models.experiments.split import free_ranges
 from monitoring.experiments.design import Design
@@ -22,13 +23,7 @@ def overlap_words(new: Design, declared: Sequence[Design], used_names: Collectio
     """
     if new.split.name in {*used_names, *(other.split.name for other in declared)}:
         return f"an experiment {new.split.name!r} exists already, must be new; take another name"
-    others = [
-        other
-        for other in declared
-        if other.split.layer == new.split.layer
-        and other.starts_at < new.ends_at
-        and new.starts_at < other.ends_at
-    ]
+    others = _at_its_time(new, declared)
     hit = [other for other in others if _shared(new, other) > _LEAST]
     if not hit:
         return ""
@@ -42,14 +37,30 @@ def overlap_words(new: Design, declared: Sequence[Design], used_names: Collectio
 
 def largest_free_share(new: Design, declared: Sequence[Design]) -> float:
     """The most of its layer that the new experiment could have in one piece, at its time."""
-    taken = [
-        (other.split.starts_at, other.split.ends_at)
+    return max((end - start for start, end in _free(_at_its_time(new, declared))), default=0.0)
+
+
+def placed(new: Design, declared: Sequence[Design]) -> Design:
+    """The new experiment where its share of the layer is free at its time; as it is where nothing fits."""
+    for start, end in _free(_at_its_time(new, declared)):
+        if end - start >= new.split.share - _LEAST:
+            split = replace(new.split, starts_at=start, ends_at=min(start + new.split.share, end))
+            return replace(new, split=split)
+    return new
+
+
+def _at_its_time(new: Design, declared: Sequence[Design]) -> list[Design]:
+    return [
+        other
         for other in declared
         if other.split.layer == new.split.layer
         and other.starts_at < new.ends_at
         and new.starts_at < other.ends_at
     ]
-    return max((end - start for start, end in free_ranges(taken)), default=0.0)
+
+
+def _free(others: Sequence[Design]) -> list[tuple[float, float]]:
+    return free_ranges([(other.split.starts_at, other.split.ends_at) for other in others])
 
 
 def _shared(one: Design, other: Design) -> float:
@@ -58,7 +69,7 @@ def _shared(one: Design, other: Design) -> float:
 
 def _nearest(new: Design, others: Sequence[Design]) -> str:
     options = []
-    free = free_ranges([(other.split.starts_at, other.split.ends_at) for other in others])
+    free = _free(others)
     fitting = [start for start, end in free if end - start >= new.split.share - _LEAST]
     if fitting:
         start = min(fitting, key=lambda place: abs(place - new.split.starts_at))

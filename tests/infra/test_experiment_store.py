@@ -1,4 +1,4 @@
-"""Experiments step by step on a real Postgres: who said what, what is refused, and exposures of every kind."""
+"""Experiments step by step on a real Postgres: who said what, what is refused, how units are exposed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_from_proposal_to_archive_with_every_step_on_record_once(store, database
         assert store.approve("spring", "bob", "fits the season", fine).status == "waiting"
     assert experiments_using(database, "m1") == ()
     for _ in range(2):
-        running = store.begin("spring", {"control": "m1"}, "planner", "its day has come")
+        running = store.begin("spring", {"control": "m1"}, "planner", "due", SPRING.design, START, START)
     assert running.status == "running" and experiments_using(database, "m1") == ("spring",)
     assert running.approved_by == "bob" and running.approved_at is not None
     later = START + timedelta(days=9)
@@ -109,8 +109,8 @@ def test_units_keep_their_arm_and_are_exposed_by_their_first_plan(store, databas
     with database.session() as session:
         session.execute(
             "INSERT INTO kairos.push_dispatch (push_id, batch_id, plan_date, user_id, channel, item_id, "
-            "send_at, expires_at, state, ready_at, finished_at) SELECT push_id, batch_id, plan_date, user_id, "
-            "channel, item_id, send_at, expires_at, 'sent', send_at, send_at + interval '1 minute' "
+            "send_at, expires_at, state, ready_at, finished_at) SELECT push_id, batch_id, plan_date, "
+            "user_id, channel, item_id, send_at, expires_at, 'sent', send_at, send_at + interval '1 minute' "
             "FROM kairos.push_plan_live WHERE user_id = 'user-0'"
         )
     found = units.exposures("spring", START + timedelta(days=3)).set_index("unit_id")
