@@ -15,6 +15,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
+from prefect.states import Completed, State
 from pydantic import Field
 
 from features.calendar import local_midnight
@@ -43,8 +44,8 @@ class ExperimentApproval(RunInput):
     why: str = Field("", description="Kept on record.")
 
 
-@flow(name="launch-experiment", flow_run_name="launch {experiment.name}", persist_result=True)
-def launch_experiment(experiment: ExperimentForm, as_of: datetime | None = None) -> str:
+@flow(name="launch_experiment", flow_run_name="launch {experiment.name}", persist_result=True)
+def launch_experiment(experiment: ExperimentForm, as_of: datetime | None = None) -> State[str]:
     """Propose an experiment, and start it on its plan date once a named person has approved it.
 
     Refuses what cannot find its smallest effect or gets in another's way, with the nearest design that works.
@@ -55,7 +56,17 @@ def launch_experiment(experiment: ExperimentForm, as_of: datetime | None = None)
         as_of: Knowledge cut-off of the power; now by default.
     """
     stores = open_stores()
-    found = propose(stores, experiment, resolved_as_of(stores, as_of), experiment.owner)
+    try:
+        found = _launched(stores, experiment, resolved_as_of(stores, as_of))
+    except RefusedError as refused:  # an answer, and no failure that on-call should hear of
+        create_markdown_artifact(str(refused), key="experiment-proposal", description="Refused")
+        return Completed(name="Refused", message=str(refused))
+    return Completed(message=f"{found.name} is {found.status}")
+
+
+def _launched(stores: Stores, experiment: ExperimentForm, as_of: datetime) -> StoredExperiment:
+    """The experiment, approved; comes here again from the start once it is resumed."""
+    found = propose(stores, experiment, as_of, experiment.owner)
     if found.status == "proposed":
         create_markdown_artifact(
             proposal_markdown(found), key="experiment-proposal", description=f"{found.name} waits for a yes"
@@ -66,7 +77,7 @@ def launch_experiment(experiment: ExperimentForm, as_of: datetime | None = None)
             key="approval",
         )
         found = answered(stores, found.name, answer)
-    return found.status
+    return found
 
 
 def answered(stores: Stores, name: str, answer: ExperimentApproval) -> StoredExperiment:

@@ -91,7 +91,7 @@ def read_out(name: str, as_of: datetime) -> str:
 
 
 def _slices(one: StoredExperiment, design: Design, table: UnitTable) -> tuple[SliceEffect, ...]:
-    """Effects by the slot of the first push, where all arms plan alike: else slots are an effect themselves."""
+    """Effects by slot of the first push, where all arms plan alike: else slots are an effect themselves."""
     ways = {(arm.model_version, arm.policy, arm.timing) for arm in split_in(one).arms}
     return slice_effects(design, table, design.primary) if len(ways) == 1 else ()
 

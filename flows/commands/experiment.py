@@ -115,8 +115,9 @@ def status(name: Name, as_json: AsJson = False) -> None:
         out.print(f"as of {readouts[-1]['as_of']:%Y-%m-%d %H:%M} UTC: {decided}", markup=False)
         for line in (*told["reasons"], told["mismatch"]["words"]):
             out.print(f"  - {line}", markup=False)
-        arms = [tuple(arm.values()) for arm in told["arms"]]
-        out.print(table(None, ("arm", "plans", "assigned", "found", "first pushes", "sent"), arms))
+        names = ("arm", "plans", "assigned", "found", "pushes", "sent")
+        arms = [tuple(arm[name] for name in names) for arm in told["arms"]]
+        out.print(table(None, names, arms))
     rows = [(f"{event['at']:%Y-%m-%d %H:%M}", event["what"], event["who"], event["why"]) for event in events]
     out.print(table(None, ("when, UTC", "what", "by", "why"), rows))
     if one.report is not None:
