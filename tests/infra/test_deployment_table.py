@@ -15,7 +15,7 @@ from infra.deployment_table import FILE, deployment_table
 def test_what_is_scheduled_says_when_and_how_late_it_may_be() -> None:
     table = deployment_table()
     assert [flow.name for flow in table.scheduled] == [
-        *("ingest", "materialize", "train", "cycle", "score", "monitor")
+        *("ingest", "materialize", "train", "readout", "cycle", "score", "monitor")
     ]
     assert all(flow.too_late and flow.concurrency_limit == 1 and flow.tags for flow in table.scheduled)
     assert table.flow("ingest").too_late == timedelta(minutes=50)
