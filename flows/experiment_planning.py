@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from features.calendar import local_midnight
+from flows.alerts import raise_alert
 from flows.experiment_designs import design_in
 from flows.moments import local_date, shop_timezone
 from flows.progress import step
@@ -15,10 +16,12 @@ from infra.experiment_store import StoredExperiment
 from infra.rollout_store import Rollout
 from models.experiments.allocation import Allocation
 from models.experiments.split import Split
+from monitoring.alert_words import AlertFacts
 from monitoring.experiments.as_json import design_as_json
 from monitoring.experiments.overlap import overlap_words
 
 PLANNER = "planner"
+STOPPED = "experiment_stopped"
 
 
 def allocation_of(
@@ -72,6 +75,7 @@ def without_version(
     broken = [split.name for split in allocation.splits if _uses(split, version)]
     for name in broken:
         stores.experiments.stop(name, "broken", None, as_of, PLANNER, why)
+        raise_alert(stores, STOPPED, AlertFacts(why, done="its users are planned for as everybody"), name)
     left = tuple(split for split in allocation.splits if split.name not in broken)
     return Allocation(left, allocation.holdout_share) if left or allocation.holdout_share else None
 

@@ -16,13 +16,14 @@ from flows.alerts import raise_alert, recovered
 from flows.experiment_data import exposures_of, outcomes_of
 from flows.experiment_designs import design_in
 from flows.experiment_launch import arm_words
-from flows.experiment_planning import split_in
+from flows.experiment_planning import STOPPED, split_in
 from flows.materialize import resolved_as_of
 from flows.progress import step
 from flows.run_name import run_name
 from flows.task_policy import check_deadline
 from flows.wiring import Stores, open_stores
 from infra.experiment_store import StoredExperiment
+from infra.sources import reality_note
 from monitoring.alert_words import AlertFacts
 from monitoring.experiments.as_json import look_of_json, readout_as_json
 from monitoring.experiments.design import Design
@@ -35,7 +36,7 @@ from monitoring.experiments.unit_table import UnitTable, unit_table
 REPORTS = "experiments"
 READOUT = "readout"
 """Who stopped an experiment, when it was no person."""
-HARM, MISMATCH = "experiment_harm", "experiment_mismatch"
+MISMATCH = "experiment_mismatch"
 
 
 @flow(name="readout", flow_run_name=run_name, timeout_seconds=2 * 3600, persist_result=False)
@@ -85,7 +86,9 @@ def read_out(name: str, as_of: datetime) -> str:
         stores.experiments.stop(name, found.decision, None, as_of, READOUT, found.reasons[0])
     path = write_page(stores, name)
     create_markdown_artifact(
-        readout_markdown(found, path), key="experiment-readout", description=f"{name}: {found.decision}"
+        readout_markdown(found, path, reality_note(stores.settings.source)),
+        key="experiment-readout",
+        description=f"{name}: {found.decision}",
     )
     return found.decision
 
@@ -105,17 +108,18 @@ def write_page(stores: Stores, name: str) -> Path:
     if one.report is not None:
         return Path(one.report)
     told = [found["readout"] for found in stores.readouts.read(name)]
-    source = f"data: {stores.settings.source}"
+    source = reality_note(stores.settings.source) or f"data: {stores.settings.source}"
     html = experiment_page(design_in(one), one.status, told, stores.experiments.events(name), source)
     path = stores.reports.write_html(REPORTS, name, html)
     stores.experiments.archive(name, str(path), READOUT)
     return path
 
 
-def readout_markdown(found: Readout, path: Path) -> str:
-    """The readout as an artifact."""
+def readout_markdown(found: Readout, path: Path, note: str = "") -> str:
+    """The readout as an artifact; `note` comes first."""
     winner = f": {found.winner}" if found.winner else ""
     lines = [
+        *((f"**{note}**", "") if note else ()),
         f"**{found.experiment}** as of {found.as_of:%Y-%m-%d %H:%M} UTC: **{found.decision}{winner}**",
         "",
     ]
@@ -133,7 +137,7 @@ def _alert(stores: Stores, found: Readout) -> None:
         recovered(stores, MISMATCH, name)
     if found.decision == "stop for harm":
         done = "the experiment is stopped; from the next plan on its users are as everybody"
-        raise_alert(stores, HARM, AlertFacts(found.reasons[0], "; ".join(found.reasons[1:3]), done), name)
+        raise_alert(stores, STOPPED, AlertFacts(found.reasons[0], "; ".join(found.reasons[1:3]), done), name)
 
 
 def _arms(

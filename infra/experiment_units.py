@@ -18,7 +18,7 @@ ON CONFLICT (experiment, user_id) DO NOTHING
 """
 
 # A unit is exposed by the first plan it was in: by its first push that day, or else by the day's silence. A
-# push that was due when the day was planned anew belongs to the earlier batch.
+# push that was due when the day was planned anew belongs to the earlier batch, if that knew the experiment.
 _EXPOSURES = """
 SELECT u.user_id AS unit_id, u.arm, u.propensity, u.assigned_at, b.plan_date, p.push_id, p.slot, p.send_at,
        p.holdout, d.finished_at AS dispatched_at,
@@ -35,7 +35,8 @@ LEFT JOIN LATERAL (
     SELECT plan.push_id, plan.slot, plan.send_at, plan.holdout
     FROM kairos.push_plan plan JOIN kairos.push_batch made USING (batch_id)
     WHERE plan.user_id = u.user_id AND made.plan_date = b.plan_date
-      AND (made.batch_id = b.batch_id OR made.status = 'superseded' AND plan.send_at < b.as_of)
+      AND (made.batch_id = b.batch_id OR made.status = 'superseded' AND plan.send_at < b.as_of
+           AND plan.experiment = u.experiment)
     ORDER BY plan.send_at, plan.push_id LIMIT 1
 ) p ON true
 LEFT JOIN kairos.push_dispatch d ON d.push_id = p.push_id AND d.state = 'sent'

@@ -96,6 +96,7 @@ def status(name: Name, as_json: AsJson = False) -> None:
     """The experiment, its newest readout in words, and everything that was done to it."""
     from flows.commands.output import console, print_json, table
     from flows.wiring import open_stores
+    from infra.sources import reality_note
 
     stores = open_stores()
     one, readouts, events = (
@@ -107,6 +108,8 @@ def status(name: Name, as_json: AsJson = False) -> None:
         print_json({**vars(one), "readouts": readouts, "events": events})
         return
     out = console()
+    if note := reality_note(stores.settings.source):
+        out.print(note, markup=False)
     words = f"{name}: {one.status}, {one.starts_at:%Y-%m-%d} to {one.ends_at:%Y-%m-%d}; {one.words}"
     out.print(words, markup=False)
     if readouts:

@@ -64,6 +64,12 @@ def test_arms_and_the_rest_are_everybody_once():
     assert set(BOTH.of(choosy.of(frame)["user_id"])["arm"]) == {"choosy"}
 
 
+def test_without_an_experiment_only_the_holdout_stays_unsent():
+    rows = with_arms(plan_of(USERS), Allocation((), 0.1)).pushes
+    assert rows["holdout"].tolist() == in_global_holdout(USERS, 0.1).tolist()
+    assert rows["experiment"].isna().all() and set(rows["propensity"]) == {0.8}
+
+
 def test_experiments_that_share_users_are_no_allocation():
     other = Split("other", "timing", 0.0, 1.0, SPRING.arms)
     with pytest.raises(UsageError, match="experiments spring, other share users"):
