@@ -58,7 +58,7 @@ def launch_experiment(experiment: ExperimentForm, as_of: datetime | None = None)
     stores = open_stores()
     try:
         found = _launched(stores, experiment, resolved_as_of(stores, as_of))
-    except RefusedError as refused:  # an answer, and no failure that on-call should hear of
+    except (RefusedError, UsageError) as refused:  # an answer, and no failure that on-call should hear of
         create_markdown_artifact(str(refused), key="experiment-proposal", description="Refused")
         return Completed(name="Refused", message=str(refused))
     return Completed(message=f"{found.name} is {found.status}")

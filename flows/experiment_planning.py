@@ -18,7 +18,7 @@ from models.experiments.allocation import Allocation
 from models.experiments.split import Split
 from monitoring.alert_words import AlertFacts
 from monitoring.experiments.as_json import design_as_json
-from monitoring.experiments.overlap import overlap_words
+from monitoring.experiments.overlap import shares_units
 
 PLANNER = "planner"
 STOPPED = "experiment_stopped"
@@ -47,7 +47,7 @@ def _begin(stores: Stores, one: StoredExperiment, champion: str, plan_date: date
     """Nothing; it runs from this day on, unless one that was approved earlier still has its users."""
     begins = local_midnight(plan_date, shop_timezone(stores.settings))
     design = replace(design_in(one), starts_at=max(begins, one.starts_at))
-    if overlap_words(design, [design_in(other) for other in stores.experiments.list_of("running")]):
+    if shares_units(design, [design_in(other) for other in stores.experiments.list_of("running")]):
         return
     pinned = {arm: told.get("model_version") or champion for arm, told in one.arms.items()}
     stores.experiments.begin(

@@ -12,6 +12,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from features.errors import KairosError
 from flows.alerts import raise_alert, recovered
 from flows.experiment_data import exposures_of, outcomes_of
 from flows.experiment_designs import design_in
@@ -53,7 +54,15 @@ def readout(as_of: datetime | None = None) -> dict[str, str]:
     stores = open_stores()
     as_of = resolved_as_of(stores, as_of)
     running = [one.name for one in stores.experiments.list_of("running") if one.starts_at < as_of]
-    return {name: read_out(name, as_of) for name in running}
+    told, failed = {}, []
+    for name in running:
+        try:
+            told[name] = read_out(name, as_of)
+        except Exception as error:  # the others must still be stopped where they do harm
+            failed.append(f"{name}: {type(error).__name__}: {error}")
+    if failed:
+        raise KairosError(f"not read out, the others were: {'; '.join(failed)}")
+    return told
 
 
 @task(name="read out", task_run_name="read out {name}", cache_policy=NO_CACHE)
@@ -81,9 +90,9 @@ def read_out(name: str, as_of: datetime) -> str:
         rows = [_row(effect) for effect in found.effects]
         stores.readouts.replace(name, as_of, found.decision, found.winner, told, rows)
         current.say(f"{name}: {found.decision}; {found.reasons[0]}")
-    _alert(stores, found)
     if found.decision == "stop for harm":
         stores.experiments.stop(name, found.decision, None, as_of, READOUT, found.reasons[0])
+    _alert(stores, found)
     path = write_page(stores, name)
     create_markdown_artifact(
         readout_markdown(found, path, reality_note(stores.settings.source)),

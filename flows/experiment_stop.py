@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from features.errors import RefusedError
 from flows.experiment_designs import design_in
-from flows.experiment_planning import split_in
 from flows.experiment_readout import write_page
 from flows.wiring import Stores
 from infra.experiment_store import StoredExperiment
@@ -40,7 +39,8 @@ def stop_experiment(
     decision, winner = _decision(name, end, newest)
     words = "everything stays as it was"
     if one.status == "running" and winner is not None:
-        words = _ship(stores, one, split_in(one).arm(winner), who, why)
+        # What was declared, not what was pinned: a policy's victory moves no model.
+        words = _ship(stores, one, design_in(one).split.arm(winner), who, why)
     stores.experiments.stop(name, decision, winner, at, who, why)
     write_page(stores, name)
     return stores.experiments.read(name), words

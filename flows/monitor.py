@@ -81,6 +81,10 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
         measure_model_health(as_of)
         on_trial = stores.rollouts.current()
         under_way = review_rollout(as_of)
+        if flow_run.parent_flow_run_id is None and is_broken_canary(stores, on_trial, under_way):
+            score(
+                as_of=as_of, plan_date=plan_date
+            )  # before anything else can fail: its pushes are still live
         verdicts = {"data": measure_data_drift(as_of)}
         with shard_processes(stores.settings) as processes:
             score_candidates(version, as_of, plan_date, processes)
@@ -88,8 +92,6 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
         advance_watermark(stores.database, "monitor", as_of, version)
     if flow_run.parent_flow_run_id is None:  # a cycle has trained already, and plans anyhow
         _call_for_training([what for what, verdict in verdicts.items() if verdict == "fail"], as_of)
-        if is_broken_canary(stores, on_trial, under_way):
-            score(as_of=as_of, plan_date=plan_date)
     return verdicts[version]
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import partial
 
 import pandas as pd
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from features.errors import RefusedError
 from flows.blast_radius import require_usual_size
 from flows.candidate_scores import files_of
 from flows.day_plan import make_plan, plan_inputs, policy_params
@@ -149,6 +151,7 @@ def publish_plan(
                 as_of=as_of,
                 model_version=version,
                 policy_version=policy_params(stores).version,
+                is_wanted=partial(_require_planners, stores, planners),
             )
             summary = plan.summary
             files.write_plan(inputs, batch.batch_id, summary)
@@ -162,6 +165,23 @@ def publish_plan(
         description=f"The plan for {plan_date}, batch {batch.batch_id}",
     )
     return batch
+
+
+def _require_planners(stores: Stores, planners: tuple[Planner, ...]) -> None:
+    """Nothing, or an error: a model that was taken back while it planned must not have its plan go live.
+
+    Raises:
+        RefusedError: The champion is another, or the canary is over.
+    """
+    champion, rollout = stores.registry.champion(), stores.rollouts.current()
+    allocation = planners[0].allocation
+    arms = allocation is not None and bool(allocation.splits)  # an experiment's versions are pinned
+    on_trial = set() if arms else {one.version for one in planners[1:]}
+    if champion != planners[0].version or on_trial - {None if rollout is None else rollout.version}:
+        raise RefusedError(
+            f"{planners[0].version} or its canary was taken back while this plan was made, so it is not "
+            "published; run kairos score."
+        )
 
 
 def plan_markdown(summary: dict[str, int], batch: PublishedBatch, note: str = "") -> str:

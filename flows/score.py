@@ -7,24 +7,23 @@ from datetime import date, datetime, timedelta
 from prefect import flow
 
 from features.errors import RefusedError, UsageError
-from flows.candidate_scores import files_of, score_candidates
-from flows.experiment_planning import allocation_of, record_units, without_version
+from flows.candidate_scores import score_candidates
+from flows.experiment_planning import allocation_of, record_units
 from flows.freshness import require_fresh
 from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_models
 from flows.moments import local_date, shop_timezone
-from flows.plan_batch import plan_candidates, publish_plan
-from flows.planners import Planner, planners_of, trial_users
+from flows.plan_batch import publish_plan
+from flows.planners import planners_of
 from flows.quality import require_quality
-from flows.rollout import return_challenger, review_rollout
+from flows.rollout import review_rollout
 from flows.run_name import run_name
 from flows.served_features import require_served_features
-from flows.shadow import measure_shadow
-from flows.shard_processes import ShardProcesses, shard_processes
+from flows.shard_processes import shard_processes
 from flows.task_policy import check_deadline
+from flows.trials import compare_shadow, planned_by, with_arm_scores, with_scores
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.plan_store import PublishedBatch
-from infra.rollout_store import Rollout
 from infra.watermarks import advance_watermark
 
 _HORIZON_DAYS = 14
@@ -69,55 +68,13 @@ def score(
             allocation = allocation_of(stores, champion, rollout, plan_date)
             planners = planners_of(champion, rollout, allocation)
             planners = with_arm_scores(stores, planners, as_of, plan_date, processes)
-            planned = plan_candidates(planners, as_of, plan_date, processes)
+            planners, planned = planned_by(stores, planners, rollout, as_of, plan_date, processes)
         record_units(stores, planners[0].allocation, as_of, plan_date)
         batch = publish_plan(planners, as_of, plan_date, planned)
         advance_watermark(stores.database, "score", as_of, batch.checksum)
         if rollout is not None and rollout.stage == "shadow":
-            ours = files_of(stores, rollout.version, as_of, plan_date, trial_users(rollout))
-            measure_shadow(rollout, files_of(stores, champion, as_of, plan_date), ours, as_of, plan_date)
+            compare_shadow(stores, rollout, as_of, plan_date)
     return batch
-
-
-def with_scores(
-    stores: Stores,
-    rollout: Rollout | None,
-    as_of: datetime,
-    plan_date: date,
-    processes: ShardProcesses | None,
-) -> Rollout | None:
-    """The rollout, its challenger's scores on disk; None when that failed, which must not cost the plan."""
-    if rollout is None:
-        return None
-    try:
-        score_candidates(rollout.version, as_of, plan_date, processes, trial_users(rollout))
-    except Exception as error:
-        return_challenger(stores, rollout, as_of, f"it could not score: {type(error).__name__}: {error}")
-        return None
-    return rollout
-
-
-def with_arm_scores(
-    stores: Stores,
-    planners: tuple[Planner, ...],
-    as_of: datetime,
-    plan_date: date,
-    processes: ShardProcesses | None,
-) -> tuple[Planner, ...]:
-    """The planners, those of experiments' arms with their scores on disk; less those that failed to score."""
-    champion, allocation = planners[0].version, planners[0].allocation
-    if allocation is None or not allocation.splits:
-        return planners
-    for one in planners:
-        if one.version == champion:
-            continue
-        try:
-            score_candidates(one.version, as_of, plan_date, processes, one.scores)
-        except Exception as error:  # what is only tried must not cost everybody's plan
-            why = f"{one.version} could not score: {type(error).__name__}: {error}"
-            left = without_version(stores, allocation, one.version, as_of, why)
-            return with_arm_scores(stores, planners_of(champion, None, left), as_of, plan_date, processes)
-    return planners
 
 
 def resolved_plan_date(stores: Stores, as_of: datetime, plan_date: date | None) -> date:

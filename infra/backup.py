@@ -179,7 +179,11 @@ def _bring_back(session: psycopg.Connection) -> None:
     with session.transaction():
         for schema in SCHEMAS:
             if _exists(session, f"{schema}{_ASIDE}"):
-                session.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+                if _exists(session, schema):  # pg_restore leaves all or nothing: what is here may be in use
+                    raise KairosError(
+                        f"the database has {schema} and {schema}{_ASIDE}: an earlier restore was cut off; "
+                        "look at both, drop the schema that is not wanted and run again, nothing was changed."
+                    )
                 session.execute(f"ALTER SCHEMA {schema}{_ASIDE} RENAME TO {schema}")
 
 

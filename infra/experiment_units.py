@@ -17,9 +17,15 @@ FROM unnest(CAST(:users AS text[]), CAST(:arms AS text[]), CAST(:propensities AS
 ON CONFLICT (experiment, user_id) DO NOTHING
 """
 
-# A unit is exposed by the first plan it was in: by its first push that day, or else by the day's silence. A
-# push that was due when the day was planned anew belongs to the earlier batch, if that knew the experiment.
+# A unit is exposed by the first live plan that knew the experiment: by its first push that day, or else by
+# the day's silence. A push that was due when the day was planned anew belongs to the earlier batch, if that
+# knew the experiment.
 _EXPOSURES = """
+WITH knew AS MATERIALIZED (
+    SELECT b.batch_id, b.plan_date, b.as_of FROM kairos.push_batch b
+    WHERE b.status = 'live'
+      AND EXISTS (SELECT FROM kairos.push_plan p WHERE p.batch_id = b.batch_id AND p.experiment = :experiment)
+)
 SELECT u.user_id AS unit_id, u.arm, u.propensity, u.assigned_at, b.plan_date, p.push_id, p.slot, p.send_at,
        p.holdout, d.finished_at AS dispatched_at,
        b.batch_id IS NOT NULL AND p.push_id IS NULL AND EXISTS (
@@ -28,8 +34,8 @@ SELECT u.user_id AS unit_id, u.arm, u.propensity, u.assigned_at, b.plan_date, p.
        ) AS is_silent
 FROM kairos.experiment_unit u
 LEFT JOIN LATERAL (
-    SELECT batch_id, plan_date, as_of FROM kairos.push_batch
-    WHERE status = 'live' AND plan_date >= u.plan_date ORDER BY plan_date LIMIT 1
+    SELECT batch_id, plan_date, as_of FROM knew
+    WHERE plan_date >= u.plan_date ORDER BY plan_date LIMIT 1
 ) b ON true
 LEFT JOIN LATERAL (
     SELECT plan.push_id, plan.slot, plan.send_at, plan.holdout

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -112,8 +112,13 @@ class PlanStore:
         as_of: datetime,
         model_version: str,
         policy_version: str,
+        is_wanted: Callable[[], None] = lambda: None,
     ) -> PublishedBatch:
-        """As `publish`, of rows in canonical form, which are read a bounded piece at a time."""
+        """As `publish`, of rows in canonical form, which are read a bounded piece at a time.
+
+        Args:
+            is_wanted: Raises where the plan, which took long to make and to load, must not go live any more.
+        """
         if as_of.tzinfo is None:
             raise KairosError(f"as_of == {as_of}, must have a time zone; pass UTC.")
         batch_id = _batch_id(plan_date, as_of, model_version, policy_version, content.digest.checksum)
@@ -123,6 +128,7 @@ class PlanStore:
             if changed:
                 self._stage(session, content, batch_id, plan_date, as_of, model_version, policy_version)
                 await_readers(session, self._reader_wait_seconds)
+                is_wanted()
                 switch_batch(session, plan_date, batch_id, "superseded")
             self._clean(session, plan_date)
             return _published(_live_batch(session, plan_date), changed)

@@ -7,7 +7,8 @@ roles=${ROLES_FILE:-/etc/kairos/database_roles.sql}
 
 login() {
     psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
-        --set name="$1" --set role="$2" --set password="$(cat "$secrets/$1_password")" <<'SQL'
+        --set name="$1" --set role="$2" --set file="$secrets/$1_password" <<'SQL'
+\set password `cat :'file'`
 CREATE ROLE :"name" LOGIN PASSWORD :'password';
 SELECT format('GRANT %I TO %I', :'role', :'name') WHERE :'role' <> '' \gexec
 SELECT format('ALTER ROLE %I SET role = %I', :'name', :'role') WHERE :'role' <> '' \gexec

@@ -21,14 +21,14 @@ from monitoring.experiments.metric_names import metric_named
 
 LAYER = "push"
 """Every experiment's layer: a push belongs to one experiment, so two of them never share a user."""
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 _POLICY = {one.name: one for one in fields(PolicyParams)}
 
 
 class ArmForm(BaseModel):
     """One arm; what it does not say is as for everybody else."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str = Field(description="What plan rows and readouts call it.", pattern=_NAME)
     share: float = Field(description="Of the experiment's users; all arms' shares sum to 1.", gt=0, lt=1)
@@ -50,7 +50,7 @@ class ArmForm(BaseModel):
 class ExperimentForm(BaseModel):
     """An experiment, declared before its first user is seen; the first arm is the control."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: str = Field(description="Never used before: users are drawn by it.", pattern=_NAME)
     hypothesis: str = Field(description="What will change, for whom, and why, in a sentence.", min_length=1)

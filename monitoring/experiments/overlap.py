@@ -35,6 +35,14 @@ def overlap_words(new: Design, declared: Sequence[Design], used_names: Collectio
     return f"{told}; what works: {_nearest(new, others)}"
 
 
+def shares_units(new: Design, running: Sequence[Design]) -> bool:
+    """Whether one of those that run has units of the new one.
+
+    Dates do not count: the last look ends nothing by itself, so it has them until somebody stops it.
+    """
+    return any(other.split.layer == new.split.layer and _shared(new, other) > _LEAST for other in running)
+
+
 def largest_free_share(new: Design, declared: Sequence[Design]) -> float:
     """The most of its layer that the new experiment could have in one piece, at its time."""
     return max((end - start for start, end in _free(_at_its_time(new, declared))), default=0.0)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from plans import PLAN_DATE, PUBLICATION, small_plan
 
-from features.errors import KairosError
+from features.errors import KairosError, RefusedError
 from infra import embedded_postgres, postgres_watchdog
 from infra.database import connect
 from infra.plan_content import ContentDigest, PlanRows, canonical_rows
@@ -131,6 +131,17 @@ def test_rows_that_are_missing_from_the_files_are_not_published(database, rows: 
     with pytest.raises(KairosError, match=r"7 rows of \w+ were read, must be \d+; its files changed"):
         PlanStore(database).publish_content(Short(rows, lambda: None), **PUBLICATION)
     assert PlanStore(database).live_batch(PLAN_DATE) is None
+
+
+def test_a_plan_that_is_no_longer_wanted_does_not_go_live(database, rows: PlanRows) -> None:
+    def taken_back() -> None:
+        raise RefusedError("the champion was taken back")
+
+    store = PlanStore(database)
+    with pytest.raises(RefusedError, match="was taken back"):
+        store.publish_content(rows, **PUBLICATION, is_wanted=taken_back)
+    assert store.live_batch(PLAN_DATE) is None
+    assert store.publish_content(rows, **PUBLICATION).checksum == rows.digest.checksum
 
 
 def test_two_planners_at_once_one_wins(database, rows: PlanRows) -> None:

@@ -59,6 +59,7 @@ def test_the_example_is_a_design_that_survives_storing():
         ("# timing", 'timing = ["dawn"] #', "arm 'choosy': timing 'dawn', must be of night, morning"),
         ("# caps = { spend", "caps = { purchases", "caps name 'purchases', which is not measured"),
         ("mde = 0.05", "mde = ", "e.toml is no TOML: "),
+        ("mde = 0.05", "mde = inf", "mde == 'inf': input should be a finite number"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(old: str, new: str, words: str):

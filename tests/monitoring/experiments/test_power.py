@@ -13,7 +13,7 @@ from models.experiments.split import Arm, Split
 from monitoring.experiments.boundaries import boundaries
 from monitoring.experiments.design import Design
 from monitoring.experiments.metrics import Metric
-from monitoring.experiments.overlap import largest_free_share, overlap_words
+from monitoring.experiments.overlap import largest_free_share, overlap_words, shares_units
 from monitoring.experiments.power import Past, check_power, past_of, units_by
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -90,6 +90,9 @@ def test_experiments_of_a_layer_stay_out_of_each_others_way():
     assert overlap_words(design("new", start=0.7), running) == ""
     assert overlap_words(design("new", layer="copy"), running) == ""
     assert overlap_words(design("new", begins=START + timedelta(days=28)), running) == ""
+    # What runs has its users whatever day it was to end: only a person ends it.
+    assert shares_units(design("new", begins=START + timedelta(days=28)), running)
+    assert not shares_units(design("new", start=0.7), running)
     words = overlap_words(design("new", start=0.3, end=0.5), running)
     assert "10.0% of layer 'timing' belongs to 'one' until 2026-03-30" in words
     assert "places 0.7 to 0.9, or a start on 2026-03-30" in words
