@@ -69,7 +69,7 @@ def test_up_schedules_runs_works_and_stops_whole(
     assert httpx.get(addresses.ui_url, timeout=60).status_code == 200
     assert httpx.get(addresses.reports_url, timeout=60).status_code == 200
     assert _await(lambda: _answers(addresses.history_url), 120, "Evidently") == 200
-    with httpx.Client(base_url=addresses.api_url, timeout=60) as client:
+    with httpx.Client(base_url=addresses.api_url, timeout=60, transport=_Patient()) as client:
         # A healthy server may still schedule nothing (SQLAlchemy 2.1 does that), so look at the runs.
         for flow in deployment_table().scheduled:
             deployment = client.get(f"/deployments/name/{flow.name}/{flow.deployment}").json()["id"]
@@ -101,6 +101,22 @@ def test_up_schedules_runs_works_and_stops_whole(
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
     assert running_platform(settings) is None
+
+
+class _Patient(httpx.HTTPTransport):
+    """Asks again, as Prefect's own clients do: the server says 503 while its SQLite is locked."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(60):
+            response = super().handle_request(request)
+            if response.status_code not in (429, 502, 503):
+                break
+            response.close()
+            time.sleep(0.5)
+        if response.is_error:
+            response.read()
+            raise AssertionError(f"{request.method} {request.url}: {response.status_code} {response.text}")
+        return response
 
 
 def _answers(address: str) -> int | None:
