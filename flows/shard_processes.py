@@ -88,7 +88,10 @@ class ShardProcesses:
 
 @contextmanager
 def shard_processes(settings: Settings) -> Iterator[ShardProcesses]:
-    """As many as the settings ask for, until the block ends; they share what one may take."""
+    """As many as the settings ask for, until the block ends.
+
+    The others share the memory that DuckDB may use; this process keeps its own share of it.
+    """
     count = settings.shard_processes
     processes = ShardProcesses(count, {"KAIROS_DUCKDB_MEMORY_GB": str(settings.duckdb_memory_gb / count)})
     try:
