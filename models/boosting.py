@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightgbm as lgb
@@ -21,6 +21,9 @@ _OF_THE_MACHINE = (
     "[machine_list_filename:",
 )
 """Lines of a model text that tell where it was grown: nothing about the model, and never the same twice."""
+_OBJECTIVE = "objective="  # without it a text's prediction is the plain sum of its leaves
+_SIZES = "tree_sizes="
+_LEAVES = ("leaf_value=", "internal_value=")
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,34 @@ def smoothed(curve: NDArray[np.float64], width: int) -> NDArray[np.float64]:
         np.convolve(curve, window, "same")[: len(curve)]
         / np.convolve(np.ones(len(curve)), window, "same")[: len(curve)]
     )
+
+
+def rescaled(trees: Trees, factor: float) -> Trees:
+    """The trees with every leaf times `factor` > 0, their prediction the plain sum of leaves.
+
+    So trees grown for another objective can stand beside these in a mean: it needs no weights.
+
+    Source:
+        LightGBM, src/boosting/gbdt_model_text.cpp: the head tells how long each tree's text is.
+    """
+    head, *parts = trees.text.split("\nTree=")
+    last, end, tail = parts[-1].partition("end of trees")
+    grown = [
+        "Tree=" + "".join(_rescaled(line, factor) for line in part.splitlines(keepends=True))
+        for part in (*(part + "\n" for part in parts[:-1]), last)
+    ]
+    sizes = _SIZES + " ".join(str(len(tree.encode())) for tree in grown)
+    lines = [sizes if line.startswith(_SIZES) else line for line in head.split("\n")]
+    told = "\n".join(line for line in lines if not line.startswith(_OBJECTIVE))
+    return replace(trees, text=told + "\n" + "".join(grown) + end + tail)
+
+
+def _rescaled(line: str, factor: float) -> str:
+    for name in _LEAVES:
+        if line.startswith(name):
+            values = line.removeprefix(name).split()
+            return name + " ".join(repr(float(value) * factor) for value in values) + "\n"
+    return line
 
 
 def _portable(text: str) -> str:

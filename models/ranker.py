@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from features.errors import KairosError
 from features.tables import declared_trends
-from models.boosting import Rows, Trees, dataset, grow
+from models.boosting import Rows, Trees, dataset, grow, rescaled
 from models.calibration import Calibrator, fit_calibrator
 from models.candidates.cut import Cut
 from models.context_columns import CONTEXT
 from models.mixing import evened, share_of_first
-from models.ranker_params import RankerParams, lightgbm_settings
-from models.ranker_rows import Encoding, feature_matrix, worths_of
-from models.training_set import RankingSet, SamplingParams, sample_negatives
+from models.ranker_params import RankerParams, lightgbm_settings, pointwise_settings
+from models.ranker_rows import Encoding, feature_matrix, stacked, thinned, worths_of
+from models.training_set import RankingSet
 from models.vocabulary import Ints
 
 __all__ = ["Ranker", "RankerParams", "fit_ranker"]
@@ -82,9 +82,10 @@ class Ranker:
 
     def importance(self) -> pd.DataFrame:
         """(feature, gain) with gain as a share of the total, largest first."""
-        weights = self.weights or [1.0] * len(self.models)
-        gains = zip(weights, self._boosters, strict=True)
-        gain = np.sum([weight * one.feature_importance("gain") for weight, one in gains], axis=0)
+        gains = [one.feature_importance("gain") for one in self._boosters]
+        # Boosters that are averaged may have learnt by other losses, and each loss counts gain in its unit.
+        weights = self.weights or [1.0 / max(gain.sum(), 1e-12) for gain in gains]
+        gain = np.sum([weight * one for weight, one in zip(weights, gains, strict=True)], axis=0)
         frame = pd.DataFrame({"feature": self.features, "gain": gain / max(gain.sum(), 1e-12)})
         return frame.sort_values(["gain", "feature"], ascending=[False, True], ignore_index=True)
 
@@ -212,6 +213,10 @@ class RankerFit:
     def ranker(self, hidden: Collection[str] = (), cluster: str | None = None) -> Ranker:
         """A ranker that does not see the columns `hidden`.
 
+        It is the mean of boosters that learn from pairs and of one that learns each candidate's chance, half
+        and half: they err differently. Where there is a refit, it serves alone: what was fitted without the
+        judged queries only told how many trees, how far both halves spread and how likely a score is.
+
         Where there are few targets it is a mix of three, each a mean of several boosters: one over the
         retrievers' opinions alone, half and half with one over all columns that tell nothing of the moment;
         both together half and half with one over all. Only what validation tells for certain moves the
@@ -219,8 +224,7 @@ class RankerFit:
         """
         shown = frozenset(self.encoding.names) - frozenset(hidden)
         if cluster is not None or not self.careful:
-            judged = self._trees(shown, self.params, cluster)
-            return self._ranker(judged, (), self._refitted(judged, shown, cluster))
+            return self._halved(shown, cluster)
         params, sizes = careful_params(self.params, self._learnt.grade), self._judged.group_sizes
         lasting = shown - CONTEXT
         opinions = frozenset(name for name in lasting if name.startswith("score_"))
@@ -242,6 +246,18 @@ class RankerFit:
         kept = [at for at, weight in enumerate(weights) if weight]
         return self._ranker([trees[at] for at in kept], tuple(weights[at] for at in kept))
 
+    def _halved(self, shown: frozenset[str], cluster: str | None) -> Ranker:
+        """The mean of both halves, as fitted last."""
+        pairs = self._trees(shown, self.params, cluster)
+        chances = self._chances(shown, cluster, self._learnt)
+        evening = self._evening(pairs, chances)
+        judged = _halves(pairs, chances, evening)
+        if not self.params.refits or not self._targets_alone:
+            return self._ranker(judged, ())
+        both = stacked(self._learnt, self._as_learnt(self._judged))
+        again = self._refitted(pairs, shown, cluster, both)
+        return self._ranker(judged, (), _halves(again, self._chances(shown, cluster, both), evening))
+
     def _trees(self, shown: frozenset[str], params: RankerParams, cluster: str | None = None) -> list[Trees]:
         """The boosters over these columns, grown once."""
         if (shown, params) not in self._grown:
@@ -257,38 +273,51 @@ class RankerFit:
             self._grown[shown, params] = grown
         return self._grown[shown, params]
 
-    def _refitted(self, trees: Sequence[Trees], shown: frozenset[str], cluster: str | None) -> list[Trees]:
+    def _refitted(
+        self, trees: Sequence[Trees], shown: frozenset[str], cluster: str | None, both: Rows
+    ) -> list[Trees]:
         """Boosters fitted on all queries, the judged ones too, as large as those that were judged."""
-        if not self.params.refits or len(self._worths) > _TARGETS_ALONE:
-            return []  # the judged queries tell targets alone: learning from them would unlearn the grades
         count = round(float(np.mean([one.count for one in trees])))
-        settings = [
-            one | {"num_iterations": count}
-            for one in self._settings(replace(self.params, boosters=self.params.refits), shown)
-        ]
+        settings = self._settings(replace(self.params, boosters=self.params.refits), shown)
+        return self._grown_blindly([one | {"num_iterations": count} for one in settings], cluster, both)
+
+    def _chances(self, shown: frozenset[str], cluster: str | None, rows: Rows) -> list[Trees]:
+        """The booster that learns each candidate's chance from a draw of the rows, where one is asked."""
+        params = self.params
+        if not params.pointwise_trees or not self._targets_alone:
+            return []  # a grade is no chance
+        settings = pointwise_settings(params, self.encoding.names, self._trends)
+        drawn = thinned(rows, params.pointwise_negatives, params.seed)
+        return self._grown_blindly([self._seeing(settings, shown)], cluster, drawn)
+
+    def _grown_blindly(self, settings: list[dict[str, Any]], cluster: str | None, rows: Rows) -> list[Trees]:
         if cluster is not None:
             from models.distributed_fit import grow_on_cluster
 
-            return grow_on_cluster(cluster, settings, self._both(), None, 0)
-        return [grow(one, self._both_binned, None, 0) for one in settings]
+            return grow_on_cluster(cluster, settings, rows, None, 0)
+        binned = dataset(rows)
+        return [grow(one, binned, None, 0) for one in settings]
 
-    @cached_property
-    def _both_binned(self) -> lgb.Dataset:
-        return dataset(self._both())
-
-    def _both(self) -> Rows:
-        """The rows of train and, sampled alike, of validation."""
-        learnt, judged = self._learnt, self._judged
-        most = int(np.add.reduceat(learnt.grade == 0, _starts(learnt.group_sizes)).max(initial=1))
-        kept = sample_negatives(
-            self._query, judged.grade.astype(np.float32), SamplingParams(max(most, 1), self.params.seed)
+    def _evening(self, pairs: Sequence[Trees], chances: Sequence[Trees]) -> float:
+        """What to multiply chances' trees by so that they spread as far as the mean of the pairs'."""
+        if not chances:
+            return 1.0
+        matrix, sizes, threads = self._judged.matrix, self._judged.group_sizes, self.params.threads
+        by_pairs, by_chances = (
+            evened(mean_prediction(_boosters(trees), matrix, threads), sizes)
+            for trees in (pairs, [rescaled(one, 1.0) for one in chances])
         )
-        query = np.repeat(np.arange(len(judged.group_sizes)), judged.group_sizes)[kept]
-        sizes = np.bincount(query, minlength=len(judged.group_sizes))
-        matrix = np.concatenate([learnt.matrix, judged.matrix[kept]])
-        grade = np.concatenate([learnt.grade, judged.grade[kept]])
-        groups = np.concatenate([learnt.group_sizes, sizes[sizes > 0]]).astype(np.int32)
-        return replace(learnt, matrix=matrix, grade=grade, group_sizes=groups)
+        return by_chances / by_pairs
+
+    @property
+    def _targets_alone(self) -> bool:
+        """Whether labels tell targets and nothing else; judged queries never tell grades."""
+        return len(self._worths) <= _TARGETS_ALONE
+
+    def _as_learnt(self, judged: Rows) -> Rows:
+        """The judged rows, sampled as the learnt ones were."""
+        most = int(np.add.reduceat(self._learnt.grade == 0, _starts(self._learnt.group_sizes)).max(initial=1))
+        return thinned(judged, max(most, 1), self.params.seed)
 
     @cached_property
     def _datasets(self) -> tuple[lgb.Dataset, lgb.Dataset]:
@@ -301,10 +330,15 @@ class RankerFit:
             lightgbm_settings(params, names, self._worths, self._trends, booster)
             for booster in range(params.boosters)
         ]
-        if len(shown) < len(names):  # columns in no constraint are never split by
-            allowed = [at for at, name in enumerate(names) if name in shown]
-            settings = [one | {"interaction_constraints": [allowed]} for one in settings]
-        return settings
+        return [self._seeing(one, shown) for one in settings]
+
+    def _seeing(self, settings: dict[str, Any], shown: frozenset[str]) -> dict[str, Any]:
+        """The settings under which these columns alone are split by."""
+        names = self.encoding.names
+        if len(shown) == len(names):
+            return settings
+        allowed = [at for at, name in enumerate(names) if name in shown]  # those in no constraint never are
+        return settings | {"interaction_constraints": [allowed]}
 
     def _ranker(
         self, trees: Sequence[Trees], weights: tuple[float, ...], refitted: Sequence[Trees] = ()
@@ -312,7 +346,7 @@ class RankerFit:
         # Chances are told by what has not seen validation; boosters of one size score on one scale.
         scores = mean_prediction(_boosters(trees), self._judged.matrix, self.params.threads, weights=weights)
         return Ranker(
-            tuple(one.text for one in (*trees, *refitted)),
+            tuple(one.text for one in refitted or trees),
             self.encoding.names,
             self.encoding.categories,
             # Scores are no probabilities, so only a free-form monotone map fits them.
@@ -336,6 +370,20 @@ def careful_params(params: RankerParams, grade: Ints) -> RankerParams:
         min_rows_per_leaf=int(np.clip(len(grade) // 1_000, 20, params.min_rows_per_leaf)),
         boosters=max(params.boosters, int(np.clip(_ROWS_FOR_BOOSTERS // max(len(grade), 1), 1, 4))),
     )
+
+
+def _halves(pairs: Sequence[Trees], chances: Sequence[Trees], evening: float) -> list[Trees]:
+    """Boosters whose mean is half the pairs' mean and half the chances', evened; pairs alone where it is all.
+
+    However many the pairs are, so that scores of several and of one stand on one scale.
+    """
+    if not chances:
+        return list(pairs)
+    count = len(pairs) + 1
+    shares = [(one, count / (2 * len(pairs))) for one in pairs] + [
+        (one, evening * count / 2) for one in chances
+    ]
+    return [one if factor == 1.0 else rescaled(one, factor) for one, factor in shares]
 
 
 def _starts(sizes: Ints) -> NDArray[np.intp]:

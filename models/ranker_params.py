@@ -8,6 +8,19 @@ from typing import Any
 
 from features.errors import UsageError
 
+_SMALLEST = {
+    "leaves": 2,
+    "max_trees": 1,
+    "patience_trees": 1,
+    "truncation": 1,
+    "boosters": 1,
+    "threads": 1,
+    "pointwise_negatives": 1,
+    "refits": 0,
+    "pointwise_trees": 0,
+}
+_OF_PAIRS = ("metric", "eval_at", "label_gain", "lambdarank_truncation_level")
+
 
 @dataclass(frozen=True)
 class RankerParams:
@@ -19,8 +32,13 @@ class RankerParams:
         patience_trees: Trees without a better validation NDCG@10 before stopping.
         truncation: Ranks whose order LambdaRank cares about.
         boosters: Boosters that differ in their seed only; the ranker's score is the mean of theirs.
-        refits: Further boosters, fitted on the judged queries too, with as many trees as those chose: the
-            newest weeks are worth most, and only the number of trees needed them unseen.
+        refits: Boosters fitted on the judged queries too, with as many trees as those chose, which then serve
+            instead: the newest weeks are worth most, and only the number of trees needed them unseen.
+        pointwise_trees: Trees of a booster that learns each candidate's chance by itself (log-loss): half of
+            the score where labels are targets alone, since it orders the middle of a list better than pairs
+            do. 0 leaves it out.
+        pointwise_rate: Its learning rate.
+        pointwise_negatives: Candidates without relevance that it reads of each query.
         few_targets: Below so many targets of validation the fit is careful (see `models.ranker.fit_ranker`).
         monotone: Whether a feature that declares a trend may only move the score that way.
         threads: CPU threads; the model does not depend on them.
@@ -38,16 +56,16 @@ class RankerParams:
     truncation: int = 20
     boosters: int = 1
     refits: int = 1
+    pointwise_trees: int = 300
+    pointwise_rate: float = 0.08
+    pointwise_negatives: int = 60
     few_targets: int = 0
     monotone: bool = True
     threads: int = 2
     seed: int = 20_171_204
 
     def __post_init__(self) -> None:
-        if self.refits < 0:
-            raise UsageError(f"refits == {self.refits}, must be >= 0.")
-        for name in ("leaves", "max_trees", "patience_trees", "truncation", "boosters", "threads"):
-            smallest = 2 if name == "leaves" else 1
+        for name, smallest in _SMALLEST.items():
             if getattr(self, name) < smallest:
                 raise UsageError(f"{name} == {getattr(self, name)}, must be >= {smallest}.")
 
@@ -104,3 +122,20 @@ def lightgbm_settings(
         # 'basic': the stricter methods do not exist on a cluster, and one method is one model.
         settings |= {"monotone_constraints": constraints, "monotone_constraints_method": "basic"}
     return settings
+
+
+def pointwise_settings(
+    params: RankerParams, names: Sequence[str], trends: Mapping[str, int]
+) -> dict[str, Any]:
+    """LightGBM's settings for the booster that learns chances; arguments as of `lightgbm_settings`.
+
+    Examples:
+        >>> pointwise_settings(RankerParams(pointwise_trees=7), ["rate"], {})["num_iterations"]
+        7
+    """
+    settings = lightgbm_settings(params, names, (), trends)
+    return {name: value for name, value in settings.items() if name not in _OF_PAIRS} | {
+        "objective": "binary",
+        "num_iterations": params.pointwise_trees,
+        "learning_rate": params.pointwise_rate,
+    }

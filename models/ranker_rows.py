@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.boosting import Rows
-from models.training_set import RankingSet
+from models.training_set import RankingSet, SamplingParams, sample_negatives
 from models.vocabulary import Floats, Ints
 
 
@@ -47,6 +47,24 @@ class Encoding:
             self.names,
             tuple(name for name in self.names if name in self.categories),
         )
+
+
+def thinned(rows: Rows, negatives: int, seed: int) -> Rows:
+    """The rows with at most so many of each query's rows without relevance, evenly drawn."""
+    query = np.repeat(np.arange(len(rows.group_sizes)), rows.group_sizes)
+    kept = sample_negatives(query, rows.grade.astype(np.float32), SamplingParams(negatives, seed))
+    sizes = np.bincount(query[kept], minlength=len(rows.group_sizes)).astype(np.int32)
+    return replace(rows, matrix=rows.matrix[kept], grade=rows.grade[kept], group_sizes=sizes)
+
+
+def stacked(first: Rows, second: Rows) -> Rows:
+    """The rows of both, one below the other."""
+    return replace(
+        first,
+        matrix=np.concatenate([first.matrix, second.matrix]),
+        grade=np.concatenate([first.grade, second.grade]),
+        group_sizes=np.concatenate([first.group_sizes, second.group_sizes]).astype(np.int32),
+    )
 
 
 def worths_of(*labels: Floats) -> tuple[float, ...]:

@@ -35,10 +35,10 @@ class CutParams:
     """
 
     keep: int = 200
-    queries: int = 2_500
+    queries: int = 5_000
     negatives_per_query: int = 100
-    trees: int = 250
-    leaves: int = 63
+    trees: int = 300
+    leaves: int = 31
     learning_rate: float = 0.08
     l2: float = 5.0
     min_rows_per_leaf: int = 100

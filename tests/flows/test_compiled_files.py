@@ -19,6 +19,8 @@ from models.training_set import RankingSet
 
 MANY = 10**9
 
+JUDGED_ALONE = {"refits": 0, "pointwise_trees": 0}  # one booster: enough for what is tested here
+
 
 def rows(seed: int, queries: int) -> RankingSet:
     rng = np.random.default_rng(seed)
@@ -35,7 +37,14 @@ def rows(seed: int, queries: int) -> RankingSet:
 @pytest.fixture(scope="module")
 def ranker() -> Ranker:
     params = RankerParams(
-        learning_rate=0.2, leaves=7, min_rows_per_leaf=10, max_trees=5, patience_trees=5, refits=0, threads=1
+        learning_rate=0.2,
+        leaves=7,
+        min_rows_per_leaf=10,
+        max_trees=5,
+        patience_trees=5,
+        refits=0,
+        pointwise_trees=0,
+        threads=1,
     )
     return fit_ranker(rows(1, 100), rows(2, 50), params)
 
@@ -69,7 +78,7 @@ def the_file(folder: Path) -> Path:
 
 
 def test_a_weighted_mix_is_not_compiled_into_a_mean(tmp_path: Path, compilations: list[int]) -> None:
-    params = RankerParams(learning_rate=0.2, leaves=7, max_trees=5, refits=0, threads=1, few_targets=10**6)
+    params = RankerParams(learning_rate=0.2, leaves=7, max_trees=5, threads=1, few_targets=10**6)
     mix = fit_ranker(rows(1, 100), rows(2, 50), params)
     assert mix.weights
     scorer = compiled_ranker(tmp_path, mix, MANY, 1)
@@ -115,7 +124,9 @@ def test_code_of_another_model_or_machine_is_not_used(
 ) -> None:
     compiled_ranker(tmp_path, ranker, MANY, 1)
     other = fit_ranker(
-        rows(5, 100), rows(6, 50), RankerParams(max_trees=3, patience_trees=3, refits=0, threads=1)
+        rows(5, 100),
+        rows(6, 50),
+        RankerParams(max_trees=3, patience_trees=3, threads=1, **JUDGED_ALONE),
     )
     assert not compiled_ranker(tmp_path, other, 1, 1).outcome.is_compiled
     monkeypatch.setattr(forest_object, "_processor", lambda: ("another-cpu", "+none"))

@@ -45,7 +45,8 @@ def ranker() -> Ranker:
         min_rows_per_leaf=10,
         max_trees=15,
         patience_trees=15,
-        boosters=2,
+        refits=2,
+        pointwise_trees=10,
         threads=1,
     )
     return fit_ranker(rows(1, 150), rows(2, 60), params)

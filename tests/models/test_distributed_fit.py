@@ -17,7 +17,13 @@ from models.ranker import Ranker, RankerParams, fit_ranker
 from models.training_set import RankingSet
 
 PARAMS = RankerParams(
-    learning_rate=0.2, leaves=15, min_rows_per_leaf=20, max_trees=40, patience_trees=10, threads=1
+    learning_rate=0.2,
+    leaves=15,
+    min_rows_per_leaf=20,
+    max_trees=40,
+    patience_trees=10,
+    pointwise_trees=15,
+    threads=1,
 )
 
 
@@ -67,7 +73,7 @@ def test_two_workers_fit_as_well_as_one_machine(together: Ranker) -> None:
 def test_the_same_rows_on_as_many_workers_give_the_same_bytes(cluster: str, together: Ranker) -> None:
     again = fit_ranker(market(1), market(2), replace(PARAMS, boosters=2), cluster)
     assert again.to_json() == together.to_json()
-    assert len(set(together.models)) == 3  # two that validation judged, and one fitted on it too
+    assert len(set(together.models)) == 2  # by pairs and by chances, on what validation judged too
     assert not any(word in together.models[0] for word in ("machines", "listen_port", "127.0.0.1"))
 
 

@@ -10,12 +10,20 @@ import pandas as pd
 import pytest
 
 from features.errors import KairosError, UsageError
+from models.mixing import evened
 from models.ranker import Ranker, RankerFit, RankerParams, fit_ranker
 from models.ranker_rows import feature_matrix
 from models.training_set import RankingSet
 
 PARAMS = RankerParams(
-    learning_rate=0.2, leaves=15, min_rows_per_leaf=20, max_trees=40, patience_trees=10, refits=0, threads=1
+    learning_rate=0.2,
+    leaves=15,
+    min_rows_per_leaf=20,
+    max_trees=40,
+    patience_trees=10,
+    refits=0,
+    pointwise_trees=0,
+    threads=1,
 )
 KINDS = ("display", "mailer", "none")
 
@@ -269,8 +277,8 @@ def test_a_refit_learns_from_the_judged_queries_too() -> None:
     train, newer = market(1), market(2, noise_tells=6.0)
     alone = fit_ranker(train, newer, PARAMS)
     both = fit_ranker(train, newer, replace(PARAMS, refits=1))
-    assert both.models[0] == alone.models[0] and len(both.models) == 2
-    assert both.models[1].count("Tree=") == both.models[0].count("Tree=") > 1
+    assert len(both.models) == 1 and both.models != alone.models, "what saw both serves alone"
+    assert both.models[0].count("Tree=") == alone.models[0].count("Tree=") > 1
     assert both.chance == alone.chance, "chances are told by what has not seen validation"
     now = market(3, noise_tells=6.0)
     assert best_hits(now, both.score(now.features)) > best_hits(now, alone.score(now.features)) + 0.05
@@ -278,3 +286,26 @@ def test_a_refit_learns_from_the_judged_queries_too() -> None:
     assert len(fit_ranker(graded, newer, replace(PARAMS, refits=1)).models) == 1, "validation tells no grades"
     with pytest.raises(UsageError, match="refits == -1, must be >= 0"):
         RankerParams(refits=-1)
+
+
+def test_half_of_the_score_learns_chances_and_both_halves_spread_alike(unseen: RankingSet) -> None:
+    params = replace(PARAMS, pointwise_trees=40, pointwise_rate=0.2)
+    pairs = fit_ranker(market(1), market(2), replace(PARAMS, boosters=2))
+    mixed = fit_ranker(market(1), market(2), replace(params, boosters=2))
+    assert len(mixed.models) == 3 and mixed.weights == () and "objective=" not in mixed.models[2]
+    by_pairs = pairs.score(unseen.features)
+    by_chances = 2 * mixed.score(unseen.features) - by_pairs
+    sizes = unseen.group_sizes
+    assert evened(by_chances, sizes) == pytest.approx(evened(by_pairs, sizes), rel=0.1)
+    assert best_hits(unseen, by_chances) > 0.9 * best_hits(unseen, by_pairs)
+    assert mixed.contributions(unseen.features).sum(axis=1) == pytest.approx(mixed.score(unseen.features))
+    again = fit_ranker(market(1), market(2), replace(params, boosters=2, refits=1))
+    assert len(again.models) == 2 and again.chance == mixed.chance
+    spread = evened(again.score(unseen.features), sizes) / evened(mixed.score(unseen.features), sizes)
+    assert spread == pytest.approx(1.0, rel=0.15), "chances are told by this scale"
+
+
+def test_graded_relevance_is_no_chance() -> None:
+    train = market(1)
+    graded = replace(train, label=train.label * np.where(train.features["kind"] == "mailer", 1.0, 0.4))
+    assert len(fit_ranker(graded, market(2), replace(PARAMS, pointwise_trees=5)).models) == 1
