@@ -11,7 +11,7 @@ export FEAST_USAGE = False
 
 READY := .venv/.ready
 
-$(READY): requirements.lock pyproject.toml infra/bootstrap.sh
+$(READY): requirements.lock requirements-dev.lock pyproject.toml infra/bootstrap.sh
 	@bash infra/bootstrap.sh
 
 .PHONY: demo up test check bench clean help
@@ -28,11 +28,14 @@ test: $(READY)  ## the whole test suite; the half with the flows runs beside the
 	.venv/bin/pytest --ignore=tests/flows || failed=$$?; \
 	wait $$flows || failed=$$?; cat "$$half"; exit $$failed
 
-check: $(READY)  ## ruff, mypy and the architecture's import rules
+check: $(READY)  ## ruff, mypy, the architecture's import rules, and the linters of what deploys it
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec infra/deploy/compose.yaml
+	@.venv/bin/hadolint infra/deploy/Dockerfile
+	@.venv/bin/kubernetes-validate --strict $(filter-out %/kustomization.yaml,$(wildcard infra/deploy/kubernetes/*.yaml))
 
 bench: $(patsubst tests/benchmarks/%.py,bench-%,$(wildcard tests/benchmarks/*.py))  ## every benchmark
 

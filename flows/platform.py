@@ -28,6 +28,7 @@ from flows.supervisor import Supervisor
 from infra.database import open_database
 from infra.deployment_table import deployment_table
 from infra.lock import exclusive_lock
+from infra.restore_journal import require_no_restore
 from infra.settings import Settings
 
 PREFECT_PORT = 4200
@@ -74,6 +75,7 @@ def running(settings: Settings) -> Iterator[Platform]:
     supervisor = Supervisor(folder)
     with exclusive_lock(settings.home / "up.lock", "kairos up"), _terminable():
         try:
+            require_no_restore(settings.home)
             supervisor.stop_leftovers()
             with step("PostgreSQL") as current:
                 database = open_database(settings)

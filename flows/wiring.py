@@ -21,6 +21,7 @@ from infra.plan_sizes import PlanSizes
 from infra.plan_store import PlanStore
 from infra.push_stops import PushStops
 from infra.report_store import ReportStore
+from infra.restore_journal import require_no_restore
 from infra.rollout_store import RolloutStore
 from infra.settings import Settings, load_settings
 from infra.sources import reality_note
@@ -61,6 +62,7 @@ def open_stores(settings: Settings | None = None) -> Stores:
 
 @lru_cache(maxsize=4)
 def _opened(settings: Settings) -> Stores:
+    require_no_restore(settings.home)
     database = open_database(settings)
     database.migrate()
     return Stores(

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv exactly what requirements.lock says, with hashes checked, and Kairos itself on top.
+# Makes .venv exactly what requirements.lock and requirements-dev.lock say, with hashes checked, and Kairos itself on top.
 # Safe to repeat: a second run only corrects what differs. Packages come from the machine's own index settings.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -59,10 +59,10 @@ python=$(find_python)
 is_python311 .venv/bin/python || rm -rf .venv   # an environment whose interpreter is gone cannot be repaired
 find_uv
 
-echo "Setting up .venv from requirements.lock (about 1.5 GB, once)"
+echo "Setting up .venv from requirements.lock and requirements-dev.lock (about 1.8 GB, once)"
 rm -f "$ready"
 [ -x .venv/bin/python ] || "$uv" venv --quiet --allow-existing --python "$python" .venv
-"$uv" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+"$uv" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock requirements-dev.lock
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 
 # LightGBM is linked against the OpenMP runtime, which a bare Debian lacks.

@@ -21,9 +21,11 @@ def backup(
     from flows.wiring import sole_writer
     from infra.backup import write_backup
     from infra.database import open_database
+    from infra.restore_journal import require_no_restore
     from infra.settings import load_settings
 
     settings = load_settings()
+    require_no_restore(settings.home)
     database = open_database(settings)
     database.migrate()
     with sole_writer(settings):
@@ -38,10 +40,10 @@ def restore(
     """Put a backup back into this home and its database; refused (exit 3) where there is data already."""
     from flows.commands.output import console
     from flows.wiring import sole_writer
-    from infra.backup import restore_backup
     from infra.database import open_database
     from infra.database_roles import grant_rights
     from infra.lock import exclusive_lock
+    from infra.restore import restore_backup
     from infra.settings import load_settings
 
     settings = load_settings()

@@ -15,7 +15,11 @@ from flows import cli
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "infra" / "deploy").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "infra" / "deploy").glob("*.md")),
+]
 
 
 def _code(page: Path) -> Iterator[str]:
@@ -41,7 +45,7 @@ def test_every_command_and_setting_on_a_page_is_ours(page: Path) -> None:
     assert [line for line in _code(page) if unknown_command(line)] == []
     named = set(re.findall(r"\bKAIROS_([A-Z_]+)\b", page.read_text(encoding="utf-8")))
     known = {name.upper() for name in Settings.model_fields}
-    assert {name.removesuffix("_FILE") for name in named - {"DEBUG"}} - known == set()
+    assert {name.removesuffix("_FILE") for name in named - {"DEBUG", "NAME"}} - known == set()
 
 
 def test_the_example_of_your_own_data_works(

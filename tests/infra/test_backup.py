@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from sqlalchemy import make_url
 from features.errors import KairosError, RefusedError, UsageError
 from infra.alert_rows import NewAlert
 from infra.alert_store import AlertStore
-from infra.backup import restore_backup, table_rows, write_backup
+from infra.backup import table_rows, write_backup
 from infra.database import Database, connect, known_revisions
 from infra.event_lake import EventLake
 from infra.ingestion import ingest
 from infra.plan_store import PlanStore
+from infra.restore import restore_backup
+from infra.restore_journal import read_journal, require_no_restore
 from infra.sources import open_source
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -142,3 +145,66 @@ def test_a_later_change_does_not_reach_a_backup(filled: tuple[Database, Path], t
     write_backup(database, home, tmp_path / "backup", NOW)
     (home / "models" / "v1" / "ranker.txt").write_text("other trees")
     assert (tmp_path / "backup" / "home" / "models" / "v1" / "ranker.txt").read_text() == "trees"
+
+
+class _Killed(BaseException):
+    """The process is gone: nothing of ours runs after this."""
+
+
+@pytest.mark.parametrize("at", ["copy", "rows set aside", "rows restored", "one entry swapped"])
+def test_a_restore_killed_at_any_moment_is_ended_by_the_next(
+    at: str, filled: tuple[Database, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, home = filled
+    before = everything(database, home)
+    write_backup(database, home, tmp_path / "backup", NOW)
+    PlanStore(database).publish(small_plan(users=7, score=0.9), **PUBLICATION)
+    (home / "models" / "v1" / "ranker.txt").write_text("other trees")
+    with monkeypatch.context() as patched, suppress(_Killed):
+        _kill(at, patched)
+        restore_backup(database, home, tmp_path / "backup", force=True)
+    with pytest.raises(KairosError, match="was cut off; run kairos restore"):
+        require_no_restore(home)
+    restore_backup(database, home, tmp_path / "backup", force=True)
+    assert everything(database, home) == before
+    assert read_journal(home) is None and not list(home.glob(".*"))
+    with database.session() as session:
+        schemas = session.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE %s", ["%aside"])
+        assert schemas.fetchall() == []
+
+
+def _kill(at: str, patched: pytest.MonkeyPatch) -> None:
+    """Nothing; the next restore ends at this moment as `kill -9` ends it, without its own cleaning up."""
+    from infra import restore
+
+    def die(*_: object, **__: object) -> None:
+        raise _Killed
+
+    patched.setattr(restore, "_take_back", die)
+    if at == "copy":
+        patched.setattr(restore, "sync_tree", die)
+    elif at == "rows set aside":
+        patched.setattr(restore, "run_client", die)
+    elif at == "rows restored":
+        patched.setattr(restore, "_end", die)
+    else:
+        patched.setattr(restore, "sync", die)
+
+
+def test_a_lake_on_another_disk_is_kept_and_put_back_there(
+    filled: tuple[Database, Path], new_database: Callable[[], Database], tmp_path: Path
+) -> None:
+    database, home = filled
+    disk = tmp_path / "disk" / "events"
+    disk.parent.mkdir()
+    (home / "lake").rename(disk)
+    (home / "lake").symlink_to(disk)
+    before = everything(database, disk)
+    manifest = write_backup(database, home, tmp_path / "backup", NOW)
+    assert any(name.startswith("lake/") and size for name, size in manifest.files.items())
+    (disk / "current").unlink()
+    restore_backup(database, home, tmp_path / "backup", force=True)
+    assert (home / "lake").readlink() == disk and everything(database, disk) == before
+    other, elsewhere = new_database(), tmp_path / "elsewhere"
+    restore_backup(other, elsewhere, tmp_path / "backup")
+    assert not (elsewhere / "lake").is_symlink() and everything(other, elsewhere / "lake") == before
