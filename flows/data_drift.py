@@ -14,7 +14,7 @@ from flows.alerts import raise_alert, recovered
 from flows.fingerprints import code_fingerprint
 from flows.moments import local_date, shop_timezone
 from flows.progress import step
-from flows.training_data import USERS_WITH_CONSENT, country_of
+from flows.training_data import country_of
 from flows.wiring import Stores, open_stores
 from infra.report_store import DATA_DRIFT
 from monitoring.alert_words import AlertFacts
@@ -51,7 +51,7 @@ def measure_data_drift(as_of: datetime) -> str:
                     day,
                     since=_since(day, timezone),
                     timezone=timezone,
-                    country=country_of(connection.sql(USERS_WITH_CONSENT).df()),
+                    country=country_of(connection.sql("SELECT locale FROM users").df()),
                 )
             finally:
                 connection.close()

@@ -82,8 +82,8 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
         measure_quality(as_of)
         measure_model_health(as_of)
         review_rollout(as_of)
-        if flow_run.parent_flow_run_id is None:  # before anything else can fail: a cycle plans anyhow
-            _replace_left_behind(stores, as_of)
+        # Before anything else can fail; a cycle plans anyhow.
+        refused = None if flow_run.parent_flow_run_id is not None else _replace_left_behind(stores, as_of)
         verdicts = {"data": measure_data_drift(as_of)}
         with shard_processes(stores.settings) as processes:
             score_candidates(version, as_of, plan_date, processes)
@@ -91,13 +91,13 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
         advance_watermark(stores.database, "monitor", as_of, version)
     if flow_run.parent_flow_run_id is None:  # a cycle has trained already, and plans anyhow
         _call_for_training([what for what, verdict in verdicts.items() if verdict == "fail"], as_of)
+    if refused is not None:
+        raise refused
     return verdicts[version]
 
 
-def _replace_left_behind(stores: Stores, as_of: datetime) -> None:
-    """Nothing; plans that hold pushes of a version that was taken back, by whomever, are made anew."""
-    if stores.registry.champion() is None:
-        return
+def _replace_left_behind(stores: Stores, as_of: datetime) -> RefusedError | None:
+    """Why plans that hold pushes of a version that was taken back were not made anew; None if they were."""
     found = left_behind(stores.database, resolved_plan_date(stores, as_of, None))
     for plan_date in sorted({one.plan_date for one in found}):
         with step("left behind") as current:
@@ -105,7 +105,14 @@ def _replace_left_behind(stores: Stores, as_of: datetime) -> None:
                 f"{one.pushes:,} pushes of {one.version}" for one in found if one.plan_date == plan_date
             )
             current.say(f"{plan_date} is planned anew: it holds {told}, which was taken back")
-        score(as_of=as_of, plan_date=plan_date)
+        try:
+            score(as_of=as_of, plan_date=plan_date)
+        except RefusedError as error:
+            return RefusedError(
+                f"the plan for {plan_date} still holds {told}, which was taken back, and could not be made "
+                f"anew: {error}; kairos push stop --scope all holds its pushes meanwhile."
+            )
+    return None
 
 
 def _call_for_training(drifted: list[str], as_of: datetime) -> None:

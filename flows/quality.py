@@ -13,7 +13,7 @@ from flows.alerts import raise_alert, recovered
 from flows.fingerprints import code_fingerprint
 from flows.moments import shop_timezone
 from flows.progress import step
-from flows.training_data import USERS_WITH_CONSENT, country_of
+from flows.training_data import country_of
 from flows.view_quality import view_checks
 from flows.wiring import Stores, open_stores
 from infra.overrides import Override, record_override
@@ -109,7 +109,7 @@ def _measured(stores: Stores, as_of: datetime) -> QualityReport:
             quarantine_shares={name: counts.quarantine_share for name, counts in manifest.tables.items()},
             repeat_shares={name: counts.repeat_share for name, counts in manifest.tables.items()},
             clock=ShopClock(
-                shop_timezone(stores.settings), country_of(connection.sql(USERS_WITH_CONSENT).df())
+                shop_timezone(stores.settings), country_of(connection.sql("SELECT locale FROM users").df())
             ),
             late=None if built is None else (built.late.events, manifest.tables["events"].accepted),
         )
