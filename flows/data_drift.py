@@ -1,12 +1,10 @@
-"""Drift of the data itself: the newest whole day's events beside those of earlier days of its season."""
+"""Drift of the data itself: the newest whole day's events and labels beside earlier days of its season."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from duckdb import DuckDBPyConnection
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -16,28 +14,17 @@ from flows.alerts import raise_alert, recovered
 from flows.fingerprints import code_fingerprint
 from flows.moments import local_date, shop_timezone
 from flows.progress import step
-from flows.training_data import USERS_WITH_CONSENT, country_of
+from flows.training_data import country_of
 from flows.wiring import Stores, open_stores
 from infra.report_store import DATA_DRIFT
 from monitoring.alert_words import AlertFacts
-from monitoring.drift_bins import bins_of
-from monitoring.drift_counts import counted
-from monitoring.drift_season import phases_of, seasons_of
-from monitoring.drift_watch import WatchParams, WatchResult, watch_period
-from monitoring.event_frame import (
-    COLUMNS,
-    PERIOD,
-    PROMOTIONS,
-    SLICES,
-    VIEW,
-    build_event_frame,
-    promotions_running,
-    with_promotions,
-)
+from monitoring.day_watch import watch_day
+from monitoring.drift_finding import WatchResult
+from monitoring.drift_watch import WatchParams
+from monitoring.label_frame import LABELS, REPEAT_DAYS
 
 KIND = DATA_DRIFT
 _ALERT_SUBJECT = "data"
-_DRAWN_ROWS = 50_000
 
 
 def data_drift_subject(stores: Stores, day: date) -> str:
@@ -59,7 +46,13 @@ def measure_data_drift(as_of: datetime) -> str:
         else:
             connection = stores.lake.connect(as_of, since=_since(day, timezone))
             try:
-                result = watch_day(connection, day, timezone)
+                result = watch_day(
+                    connection,
+                    day,
+                    since=_since(day, timezone),
+                    timezone=timezone,
+                    country=country_of(connection.sql("SELECT locale FROM users").df()),
+                )
             finally:
                 connection.close()
             written = drift_rows(result, day)
@@ -78,45 +71,14 @@ def measure_data_drift(as_of: datetime) -> str:
 
 
 def _since(day: date, timezone: str) -> datetime:
-    """The first instant that is looked at: as far back as any reference may lie."""
-    return local_midnight(day - timedelta(days=2 * WatchParams().season.oldest_days), timezone)
-
-
-def watch_day(
-    connection: DuckDBPyConnection, day: date, timezone: str, params: WatchParams | None = None
-) -> WatchResult:
-    """The verdict on the events of a day.
-
-    Args:
-        connection: Has the lake's views, as of after the day, from long enough before it.
-    """
-    params = params or WatchParams()
-    build_event_frame(connection, since=_since(day, timezone), default_timezone=timezone)
-    country = country_of(connection.sql(USERS_WITH_CONSENT).df())
-    rows = connection.sql(f"SELECT count(*) FROM {VIEW} WHERE {PERIOD} < DATE '{day}'").fetchall()[0][0]
-    share = max(1, min(1_000, round(1_000 * _DRAWN_ROWS / max(rows, 1))))
-    drawn = connection.sql(
-        f"SELECT {', '.join(COLUMNS)} FROM {VIEW} WHERE {PERIOD} < DATE '{day}' AND draw < {share}"
-    ).df()
-    if drawn.empty:
-        return WatchResult((), "warn", ())
-    bins = bins_of(drawn, COLUMNS)
-    least = round(params.least_visits * params.season.least)
-    counts = counted(connection, VIEW, bins, SLICES, PERIOD, least)
-    days = {date.fromisoformat(name): told for name, told in counts.items() if name}
-    history = with_promotions({day: {}, **days}, promotions_running(connection, timezone))
-    now = history.pop(day)
-    told = {one: counts[PROMOTIONS].rows for one, counts in {**history, day: now}.items()}
-    seasons = seasons_of([*history, day], country, phases_of(told))
-    lines = float((1.0 / drawn["basket_lines"]).mean())
-    params = replace(params, rows_per_visit=1.0 / lines if lines > 0 else 1.0)
-    return watch_period(day, now, history, seasons, bins, params)
+    """The first instant that is looked at: as far back as any reference may lie, and its repeats."""
+    return local_midnight(day - timedelta(days=2 * WatchParams().season.oldest_days + REPEAT_DAYS), timezone)
 
 
 def drift_rows(result: WatchResult, day: date) -> list[dict[str, Any]]:
-    """The checks of the whole, and those of slices that are beyond their limits, for `drift_summary`."""
+    """The checks of all events and labels, and of slices what is beyond its limit, for `drift_summary`."""
     shared = {"report_verdict": result.verdict, "words": drift_words(result, day)}
-    kept = [one for one in result.findings if not one.slice or one.verdict != "pass"]
+    kept = [one for one in result.findings if one.slice in ("", LABELS) or one.verdict != "pass"]
     rows = [
         {
             "column_name": f"{one.column} ({one.slice})" if one.slice else one.column,
@@ -150,7 +112,7 @@ def _alert(stores: Stores, day: date, result: WatchResult) -> None:
     facts = AlertFacts(
         drift_words(result, day),
         f"moved most: {'; '.join(one.words for one in result.alarms[:5])}",
-        "measured on every event of the day; the plan that is live stays",
+        "measured on every event and label of the day; the plan that is live stays",
     )
     raise_alert(stores, "drift", facts, _ALERT_SUBJECT)
 

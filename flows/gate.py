@@ -13,6 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.alerts import raise_alert, recovered
+from flows.experiment_health import experiment_health
 from flows.model_files import read_evaluation
 from flows.model_version import CHAMPION, OURS
 from flows.progress import step
@@ -20,7 +21,14 @@ from flows.rollout import GATE, RETURNED, start_rollout
 from flows.wiring import Stores, open_stores
 from infra.model_registry import PromotionEvent
 from infra.running_experiments import experiments_using
-from models.gate import Comparison, GateDecision, GateEvidence, SliceComparison, decide_gate
+from models.gate import (
+    Comparison,
+    ExperimentHealth,
+    GateDecision,
+    GateEvidence,
+    SliceComparison,
+    decide_gate,
+)
 from monitoring.alert_words import AlertFacts
 
 METRIC = "ndcg@10"
@@ -101,6 +109,7 @@ def ask_gate(version: str, as_of: datetime, health: Health) -> GateVerdict:
                 champion=champion,
                 moves=[move for move in stores.registry.promotions() if move.alias != "challenger"],
                 experiments=() if champion is None else experiments_using(stores.database, champion),
+                experiment_health=experiment_health(stores.experiments, stores.readouts, version, as_of),
             )
             decision = decide_gate(evidence)
             stores.registry.record_gate(version, decision.promote, list(decision.reasons), decision.evidence)
@@ -146,6 +155,7 @@ def gate_evidence(
     champion: str | None,
     moves: Sequence[PromotionEvent] = (),
     experiments: tuple[str, ...] = (),
+    experiment_health: tuple[ExperimentHealth, ...] = (),
 ) -> GateEvidence:
     """Everything known of the challenger; ages count in the data's time, so that a replay decides alike.
 
@@ -158,6 +168,7 @@ def gate_evidence(
         champion: The version that plans now.
         moves: Every move of the alias champion and between stages, newest first.
         experiments: Running ones that have the champion in an arm.
+        experiment_health: Of those that run or have tried the version.
     """
     comparisons = {
         row["baseline"]: _comparison(evaluation, row)
@@ -182,6 +193,7 @@ def gate_evidence(
         drift_columns=health.drift_columns,
         data_drift=health.data_drift,
         experiments=experiments,
+        experiment_health=experiment_health,
         age_hours={
             name: (as_of - known).total_seconds() / 3600.0
             for name, known in dated.items()

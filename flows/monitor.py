@@ -26,13 +26,14 @@ from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_evaluation, read_ranker, read_reference
 from flows.progress import step
 from flows.quality import measure_quality
-from flows.rollout import is_broken_canary, review_rollout
+from flows.rollout import review_rollout
 from flows.run_name import run_name
 from flows.score import resolved_plan_date, score
 from flows.scored_frame import scored_frames, theme_shares_before, theme_shares_now
 from flows.shard_processes import shard_processes
 from flows.task_policy import check_deadline
 from flows.wiring import Stores, open_stores, sole_writer
+from infra.left_behind import left_behind
 from infra.report_store import DRIFT
 from infra.report_workspace import ReportWorkspace
 from infra.watermarks import advance_watermark
@@ -41,7 +42,8 @@ from monitoring.attribution_drift import attribution_finding
 from monitoring.drift import DriftCheck, DriftResult, drift_report, standard_checks
 from monitoring.drift_bins import bins_of
 from monitoring.drift_counts import counted
-from monitoring.drift_watch import FAILS_BEYOND, WatchParams, WatchResult, watch_against
+from monitoring.drift_finding import WatchResult
+from monitoring.drift_watch import FAILS_BEYOND, WatchParams, watch_against
 
 WATCHED_FEATURES = 16
 """The ranker's features of most gain: what moves the others moves no decision."""
@@ -79,12 +81,9 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
         ensure_features(stores, as_of)
         measure_quality(as_of)
         measure_model_health(as_of)
-        on_trial = stores.rollouts.current()
-        under_way = review_rollout(as_of)
-        if flow_run.parent_flow_run_id is None and is_broken_canary(stores, on_trial, under_way):
-            score(
-                as_of=as_of, plan_date=plan_date
-            )  # before anything else can fail: its pushes are still live
+        review_rollout(as_of)
+        # Before anything else can fail; a cycle plans anyhow.
+        refused = None if flow_run.parent_flow_run_id is not None else _replace_left_behind(stores, as_of)
         verdicts = {"data": measure_data_drift(as_of)}
         with shard_processes(stores.settings) as processes:
             score_candidates(version, as_of, plan_date, processes)
@@ -92,7 +91,28 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
         advance_watermark(stores.database, "monitor", as_of, version)
     if flow_run.parent_flow_run_id is None:  # a cycle has trained already, and plans anyhow
         _call_for_training([what for what, verdict in verdicts.items() if verdict == "fail"], as_of)
+    if refused is not None:
+        raise refused
     return verdicts[version]
+
+
+def _replace_left_behind(stores: Stores, as_of: datetime) -> RefusedError | None:
+    """Why plans that hold pushes of a version that was taken back were not made anew; None if they were."""
+    found = left_behind(stores.database, resolved_plan_date(stores, as_of, None))
+    for plan_date in sorted({one.plan_date for one in found}):
+        with step("left behind") as current:
+            told = ", ".join(
+                f"{one.pushes:,} pushes of {one.version}" for one in found if one.plan_date == plan_date
+            )
+            current.say(f"{plan_date} is planned anew: it holds {told}, which was taken back")
+        try:
+            score(as_of=as_of, plan_date=plan_date)
+        except RefusedError as error:
+            return RefusedError(
+                f"the plan for {plan_date} still holds {told}, which was taken back, and could not be made "
+                f"anew: {error}; kairos push stop --scope all holds its pushes meanwhile."
+            )
+    return None
 
 
 def _call_for_training(drifted: list[str], as_of: datetime) -> None:

@@ -11,13 +11,16 @@ from prefect.cache_policies import NO_CACHE
 from features.errors import RefusedError
 from flows.alerts import raise_alert, recovered
 from flows.fingerprints import code_fingerprint
+from flows.moments import shop_timezone
 from flows.progress import step
+from flows.training_data import country_of
 from flows.view_quality import view_checks
 from flows.wiring import Stores, open_stores
 from infra.overrides import Override, record_override
 from monitoring import quality
 from monitoring.alert_words import AlertFacts
 from monitoring.quality_check import QualityReport
+from monitoring.shop_clock import ShopClock
 
 KIND = "events"
 KIND_OF_ALERT = "data_quality"
@@ -105,6 +108,9 @@ def _measured(stores: Stores, as_of: datetime) -> QualityReport:
             as_of=as_of,
             quarantine_shares={name: counts.quarantine_share for name, counts in manifest.tables.items()},
             repeat_shares={name: counts.repeat_share for name, counts in manifest.tables.items()},
+            clock=ShopClock(
+                shop_timezone(stores.settings), country_of(connection.sql("SELECT locale FROM users").df())
+            ),
             late=None if built is None else (built.late.events, manifest.tables["events"].accepted),
         )
         return QualityReport((*sources.checks, *view_checks(stores, connection, as_of)))

@@ -60,14 +60,6 @@ def review_rollout(as_of: datetime) -> Rollout | None:
     return moved
 
 
-def is_broken_canary(stores: Stores, before: Rollout | None, after: Rollout | None) -> bool:
-    """Whether a review took back a challenger that has planned for users: their plan must be made anew."""
-    if before is None or before.stage != "canary" or after is not None:
-        return False
-    ended = stores.rollouts.newest(before.version)
-    return ended is not None and ended.outcome == "returned"
-
-
 def stage_evidence(stores: Stores, rollout: Rollout, as_of: datetime) -> StageEvidence:
     """All that is known of the rollout in its stage; what was measured before it entered does not count."""
     compared = stores.reports.latest_drift(subject=rollout.version, kind=SHADOW)

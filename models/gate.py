@@ -72,6 +72,22 @@ class SliceComparison:
 
 
 @dataclass(frozen=True)
+class ExperimentHealth:
+    """An experiment that runs, or that was stopped having tried the challenger.
+
+    Attributes:
+        verdict: 'pass', 'warn' or 'fail'; None when it ought to have been read out and was not.
+        words: What is wrong with it, or ''.
+        age_hours: Of its newest readout; None when there is none or it is over.
+    """
+
+    name: str
+    verdict: str | None
+    words: str = ""
+    age_hours: float | None = None
+
+
+@dataclass(frozen=True)
 class GateEvidence:
     """What is known of a challenger when the gate is asked.
 
@@ -91,6 +107,8 @@ class GateEvidence:
         data_drift: Verdict on the newest day's events beside their season; None when not measured. A failure
             demands a win over the champion, where otherwise as good is good enough.
         experiments: Running experiments that have the champion in an arm; replacing it would spoil them.
+        experiment_health: How those stand that run or have tried the challenger: one that loses its users
+            says that assignment or data is broken, one that was stopped for harm that the challenger does it.
         age_hours: Age of each piece of evidence when the gate is asked, by name.
     """
 
@@ -109,6 +127,7 @@ class GateEvidence:
     drift_columns: tuple[str, ...] = ()
     data_drift: str | None = None
     experiments: tuple[str, ...] = ()
+    experiment_health: tuple[ExperimentHealth, ...] = ()
     age_hours: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -141,6 +160,7 @@ def decide_gate(evidence: GateEvidence, params: GateParams | None = None) -> Gat
         *_stale(evidence, params),
         *_unhealthy(evidence),
         *_in_use(evidence),
+        *_unhealthy_experiments(evidence, params),
         *_behind_baselines(evidence),
         *_behind_champion(evidence, params),
         *_behind_in_slices(evidence, params),
@@ -218,6 +238,21 @@ def _in_use(evidence: GateEvidence) -> list[str]:
     return [f"the champion is an arm of the running experiment {names}; stop that first"]
 
 
+def _unhealthy_experiments(evidence: GateEvidence, params: GateParams) -> list[str]:
+    found = []
+    for one in evidence.experiment_health:
+        if one.verdict not in (PASS, WARN, FAIL):
+            found.append(f"no readout of the experiment {one.name}; run kairos experiment readout")
+        elif one.verdict == FAIL:
+            found.append(f"experiment {one.name}: {one.words or 'see its readout'}")
+        elif one.age_hours is not None and not one.age_hours <= params.max_age_hours:
+            found.append(
+                f"the readout of the experiment {one.name} is {one.age_hours:.1f} hours old, must be <= "
+                f"{params.max_age_hours:g}; run kairos experiment readout"
+            )
+    return found
+
+
 def _behind_baselines(evidence: GateEvidence) -> list[str]:
     complete = [one for one in evidence.baselines if one.is_complete]
     strongest = _strongest(evidence)
@@ -282,6 +317,7 @@ def _merits(evidence: GateEvidence, params: GateParams) -> tuple[str, ...]:
     warned = f" ({evidence.quality_detail})" if evidence.quality == WARN and evidence.quality_detail else ""
     drifted = "" if evidence.data_drift in (None, PASS) else f", data drift {evidence.data_drift}"
     reasons.append(f"data quality {evidence.quality}{warned}, drift {evidence.drift}{drifted}")
+    reasons += [f"experiment {one.name} {one.verdict}: {one.words}" for one in evidence.experiment_health]
     return tuple(reasons)
 
 

@@ -36,7 +36,7 @@ ALERT_KINDS: tuple[AlertKind, ...] = (
     AlertKind("data_quality", "critical", "data", "Data quality stops the run"),
     AlertKind("quarantine", "critical", "data", "Too many rows are quarantined"),
     AlertKind("stale_features", "error", "data", "Features are too old to score with"),
-    AlertKind("drift", "error", "models", "What the model scores has drifted"),
+    AlertKind("drift", "error", "models", "Data or scores have drifted"),
     AlertKind("gate_refused", "warning", "models", "The gate refused a challenger"),
     AlertKind("rollout_returned", "error", "models", "A challenger was taken back"),
     AlertKind("model_health", "error", "models", "Pushes do not do what the model promised"),

@@ -46,7 +46,7 @@ def title_of(incident: Incident, notice: Notice = "trigger") -> str:
         >>> from datetime import UTC, datetime
         >>> at = datetime(2026, 11, 27, 3, tzinfo=UTC)
         >>> title_of(Incident("drift", "m1", "models", "error", "open", at, at), "reminder")
-        'still open: What the model scores has drifted: m1'
+        'still open: Data or scores have drifted: m1'
     """
     title = kind_named(incident.kind).title
     return f"{_WORDS[notice]}{title}" + (f": {incident.subject}" if incident.subject else "")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monitoring.drift_watch import FAILS_BEYOND, Finding, Verdict
+from monitoring.drift_finding import Finding, Verdict
+from monitoring.drift_watch import FAILS_BEYOND
 
 METHOD = "total_variation"
 LEAST_EFFECT = 0.1

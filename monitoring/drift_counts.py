@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,12 +83,13 @@ def counted(
     return dict(found)
 
 
-def together(periods: Sequence[PeriodCounts]) -> dict[str, SliceCounts]:
-    """The counts of several periods as one."""
+def together(periods: Sequence[PeriodCounts], names: Collection[str] | None = None) -> dict[str, SliceCounts]:
+    """The counts of several periods as one, of these slices or of all."""
     found: dict[str, SliceCounts] = {}
     for period in periods:
-        for name, counts in period.items():
-            found[name] = found[name] + counts if name in found else counts
+        for name in period if names is None else names:
+            if name in period:
+                found[name] = found[name] + period[name] if name in found else period[name]
     return found
 
 

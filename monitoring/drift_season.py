@@ -98,6 +98,7 @@ _LIKENESS: tuple[Callable[[Season], object], ...] = (
     lambda season: (season.weekday, season.phase, season.near_holiday),
     lambda season: (season.weekday, season.near_holiday),
     lambda season: (season.weekday >= 5, season.phase, season.near_holiday),
+    lambda season: (season.weekday >= 5, season.near_holiday),  # rather another sale than no feast
     lambda season: season.weekday,
 )
 

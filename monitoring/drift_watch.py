@@ -8,23 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
 
 import numpy as np
 
 from monitoring.drift_bins import ColumnBins
 from monitoring.drift_counts import EVERYTHING, PeriodCounts, SliceCounts, together
 from monitoring.drift_distance import jensenshannon, null_share, wasserstein
+from monitoring.drift_finding import ROWS, SILENCE, Finding, Verdict, WatchResult
 from monitoring.drift_limits import Check, LimitParams, calibrated_limits
 from monitoring.drift_season import Season, SeasonParams, like
 from monitoring.silence import Silence, SilenceParams, silences
 
-Verdict = Literal["pass", "warn", "fail"]
 SlicesCounted = Mapping[str, SliceCounts]
-ROWS = "rows"
-"""The column of a check on how many rows there are."""
-SILENCE = "silence"
-"""The method of one that adds days up."""
 
 LEAST_EFFECTS: Mapping[str, float] = {
     "wasserstein": 0.15,
@@ -61,52 +56,6 @@ class WatchParams:
     watches_rows: bool = True
     rows_per_visit: float = 1.0
     max_drifted_share: float = 0.3
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check: a column of a slice, or its number of rows."""
-
-    slice: str
-    column: str
-    method: str
-    value: float
-    limit: float
-    verdict: Verdict
-    detail: str = ""
-
-    @property
-    def words(self) -> str:
-        """As the gate quotes it: 'price wasserstein 0.61 >= 0.15 (store_id=3)'."""
-        where = f" ({self.slice})" if self.slice else ""
-        if self.method in (ROWS, SILENCE):
-            return f"{self.detail}{where}"
-        sign = "<" if self.verdict == "pass" else ">="
-        return f"{self.column} {self.method} {self.value:.3g} {sign} {self.limit:.3g}{where}"
-
-
-@dataclass(frozen=True)
-class WatchResult:
-    """All checks of a period, and what they come to.
-
-    Attributes:
-        reference: The days that it was compared with.
-    """
-
-    findings: tuple[Finding, ...]
-    verdict: Verdict
-    reference: tuple[date, ...]
-
-    @property
-    def alarms(self) -> tuple[Finding, ...]:
-        """What is beyond its limit, the farthest first."""
-        found = [one for one in self.findings if one.verdict != "pass"]
-        return tuple(sorted(found, key=lambda one: -abs(one.value) / one.limit))
-
-    def beside(self, finding: Finding) -> WatchResult:
-        """The same result with one more check, which counts like the others."""
-        worst: Verdict = max(self.verdict, finding.verdict, key=("pass", "warn", "fail").index)
-        return WatchResult((*self.findings, finding), worst, self.reference)
 
 
 def watch_period(
@@ -182,7 +131,7 @@ def _judged(
     measured = distances(current, reference, len(periods))
     earlier: dict[Check, list[float]] = {check: [] for check in measured}
     for one, others in past:
-        for check, value in distances(one, together(others), len(others)).items():
+        for check, value in distances(one, together(others, names), len(others)).items():
             if check in earlier:
                 earlier[check].append(value)
     least = {check: _least_effect(check) for check in measured}
@@ -211,14 +160,18 @@ def _least_effect(check: Check) -> float:
 
 
 def _slices(reference: PeriodCounts, days: int, params: WatchParams) -> list[str]:
-    """The slices that are looked at: the whole, and the largest that have rows enough but are not all."""
-    most = _NEARLY_ALL * reference[EVERYTHING].rows
+    """The slices that are looked at: the whole, and the largest that have rows enough but are not all.
+
+    What has other columns counts something else than events.
+    """
+    whole = reference[EVERYTHING]
+    most = _NEARLY_ALL * whole.rows
     large = [
         (counts.rows, name)
         for name, counts in reference.items()
         if name != EVERYTHING
         and counts.rows >= params.least_visits * params.rows_per_visit * days
-        and (counts.rows < most or not counts.columns)
+        and (counts.rows < most or counts.columns.keys() != whole.columns.keys())
     ]
     return [EVERYTHING, *(name for _, name in sorted(large, reverse=True)[: params.most_slices])]
 

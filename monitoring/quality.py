@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from monitoring.day_quality import DayBounds, day_quality
 from monitoring.quality_check import Bound, QualityCheck, QualityReport, judge
+from monitoring.shop_clock import ShopClock
 from monitoring.value_quality import dead_hours, late_events, out_of_range, unseen_categories
 
 _WATCHED = (
@@ -38,8 +40,9 @@ class QualityBounds:
 
     Attributes:
         volume_change: Change of the week's events against the four weeks before, relative; a rise only warns.
-        day_change: The same for the week's worst day against its weekday; a holiday only warns.
-        freshness_hours: Age of the last event.
+        day_change: The same for the week's worst day against its weekday; only warns. Public holidays are
+            left to the watch on drift, which compares them with their like.
+        freshness_hours: Age of the last event, without whole public holidays.
         missing_rise: Rise of a column's null or unknown share against the four weeks before.
         duplicate_share: Events equal to another in all but their id.
         repeat_share: Rows that came twice word for word.
@@ -47,7 +50,8 @@ class QualityBounds:
         unjoined_share: Events whose item or user is in no table.
         unseen_share: The week's events with a category that the four weeks before never had.
         range_share: Its numbers far outside the range before.
-        dead_hours: Hours of the last day without events that usually have many.
+        dead_hours: Hours of the last day with hardly a visit that usually have many.
+        day: The last day's shares beside those of its weekday.
         late_share: Events that came too late to be counted into features.
     """
 
@@ -63,6 +67,7 @@ class QualityBounds:
     range_share: Bound = Bound(0.002, 0.05)
     dead_hours: Bound = Bound(0.0, 12.0)
     late_share: Bound = Bound(0.01, 0.1)
+    day: DayBounds = field(default_factory=DayBounds)
 
 
 def measure_quality(
@@ -72,6 +77,7 @@ def measure_quality(
     quarantine_shares: Mapping[str, float] | None = None,
     repeat_shares: Mapping[str, float] | None = None,
     late: tuple[int, int] | None = None,
+    clock: ShopClock = ShopClock(),
     bounds: QualityBounds = QualityBounds(),
 ) -> QualityReport:
     """The quality of the events known at `as_of`, judged against the four weeks before the last.
@@ -84,20 +90,22 @@ def measure_quality(
         quarantine_shares: Share of rows set aside at ingest, by table.
         repeat_shares: Share of rows that came twice, by table.
         late: (events that came too late to be counted, all events).
+        clock: The shop's.
     """
     as_of = as_of.astimezone(UTC)
     shares = [("quarantine_share", quarantine_shares, bounds.quarantine_share, "quarantined at ingest")]
     shares += [("repeat_share", repeat_shares, bounds.repeat_share, "repeated word for word in the source")]
     return QualityReport(
         (
-            *_freshness(connection, as_of, bounds.freshness_hours),
-            *_volume(connection, as_of, bounds),
+            *_freshness(connection, as_of, bounds.freshness_hours, clock),
+            *_volume(connection, as_of, bounds, clock),
             *_missing(connection, as_of, bounds.missing_rise),
             _duplicates(connection, as_of, bounds.duplicate_share),
             *_joins(connection, as_of, bounds.unjoined_share),
             *unseen_categories(connection, as_of, bounds.unseen_share),
             *out_of_range(connection, as_of, bounds.range_share),
-            *dead_hours(connection, as_of, bounds.dead_hours),
+            *dead_hours(connection, as_of, bounds.dead_hours, clock.timezone),
+            *day_quality(connection, as_of, _WATCHED, bounds.day),
             *(() if late is None else (late_events(*late, bounds.late_share),)),
             *(
                 judge(name, table, share, bound, f"{table}: {share:.2%} of rows {words}")
@@ -108,18 +116,22 @@ def measure_quality(
     )
 
 
-def _freshness(connection: DuckDBPyConnection, as_of: datetime, bound: Bound) -> Iterable[QualityCheck]:
+def _freshness(
+    connection: DuckDBPyConnection, as_of: datetime, bound: Bound, clock: ShopClock
+) -> Iterable[QualityCheck]:
     last = _rows(connection, "SELECT epoch_us(max(event_ts)) FROM events WHERE event_ts < $as_of", as_of)[0][
         0
     ]
     if last is None:
         yield QualityCheck("freshness_hours", "event_ts", None, bound.fail, "fail", "no event before as_of")
         return
-    hours = (as_of - datetime(1970, 1, 1, tzinfo=UTC) - timedelta(microseconds=last)) / timedelta(hours=1)
+    hours = clock.hours_open(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=last), as_of)
     yield judge("freshness_hours", "event_ts", hours, bound, f"last event {hours:.1f} h before as_of")
 
 
-def _volume(connection: DuckDBPyConnection, as_of: datetime, bounds: QualityBounds) -> Iterable[QualityCheck]:
+def _volume(
+    connection: DuckDBPyConnection, as_of: datetime, bounds: QualityBounds, clock: ShopClock
+) -> Iterable[QualityCheck]:
     query = f"""
         SELECT {_AGE} AS age, count(*) FROM events
         WHERE {_FIVE_WEEKS} GROUP BY age
@@ -137,15 +149,24 @@ def _volume(connection: DuckDBPyConnection, as_of: datetime, bounds: QualityBoun
     # A rise is odd but decides well; only a loss stops the run.
     bound = bounds.volume_change if change < 0 else Bound(bounds.volume_change.warn, float("inf"))
     yield judge("volume_change", "event_id", abs(change), bound, words)
+    shut = _holidays(as_of, clock)
     worst, worst_change = 0, 0.0
-    for age in range(7):
-        same_weekdays = sum(counted.get(age + 7 * back, 0) for back in range(1, 5)) / 4
-        day_change = abs(counted.get(age, 0) / same_weekdays - 1) if same_weekdays else 0.0
+    for age in set(range(7)) - shut:
+        alike = [counted.get(age + 7 * back, 0) for back in range(1, 5) if age + 7 * back not in shut]
+        usual = sum(alike) / len(alike) if alike else 0.0
+        day_change = abs(counted.get(age, 0) / usual - 1) if usual else 0.0
         if day_change > worst_change:
             worst, worst_change = age, day_change
     day = as_of - timedelta(days=worst + 1)
     detail = f"the day from {day:%Y-%m-%d %H:%M} UTC differs most from its weekday, by {worst_change:.0%}"
     yield judge("day_change", "event_id", worst_change, bounds.day_change, detail)
+
+
+def _holidays(as_of: datetime, clock: ShopClock) -> set[int]:
+    """The ages, in days, of the days of five weeks that touch a public holiday."""
+    days = {age: clock.days_before(as_of, age) for age in range(35)}
+    found = clock.holidays(sorted({day for pair in days.values() for day in pair}))
+    return {age for age, pair in days.items() if found & set(pair)}
 
 
 def _missing(connection: DuckDBPyConnection, as_of: datetime, bound: Bound) -> Iterable[QualityCheck]:

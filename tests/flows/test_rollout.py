@@ -58,8 +58,9 @@ def test_a_challenger_goes_through_shadow_and_canary_and_is_taken_back_for_harm(
     from features.user_parts import UserPart
     from flows.ingest import ingest
     from flows.monitor import monitor
-    from flows.rollout import start_rollout
+    from flows.rollout import review_rollout, start_rollout
     from flows.score import score
+    from infra.left_behind import left_behind
 
     ingest()
     assert start_rollout(trial, "m2", "m1", MOMENT, "better") is not None
@@ -81,7 +82,11 @@ def test_a_challenger_goes_through_shadow_and_canary_and_is_taken_back_for_harm(
     assert planned["model_version"].tolist() == ["m2" if ours else "m1" for ours in canary]
 
     add_events(trial.settings.source, answers(planned, planned["model_version"].eq("m2")))
-    monitor(as_of=MOMENT + timedelta(days=2) - timedelta(hours=1))
+    late = MOMENT + timedelta(days=2) - timedelta(hours=1)
+    review_rollout(late)  # and there the run is killed, before it has planned anew
+    assert [(one.plan_date, one.version) for one in left_behind(trial.database, day)] == [(day, "m2")]
+    monitor(as_of=late)
+    assert left_behind(trial.database, day) == ()
     assert trial.rollouts.current() is None and trial.registry.champion() == "m1"
     back = trial.registry.promotions()[0]
     assert (back.alias, back.from_version, back.to_version, back.who) == ("canary", "m2", "m1", "guardrails")

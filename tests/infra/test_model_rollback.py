@@ -9,6 +9,7 @@ import pytest
 from plans import PLAN_DATE, PUBLICATION, small_plan
 
 from features.errors import KairosError, RefusedError
+from infra.left_behind import LeftBehind, left_behind
 from infra.model_registry import ModelRegistry
 from infra.model_rollback import roll_back_model
 from infra.plan_store import PLANNER_LOCK, PlanStore
@@ -25,9 +26,12 @@ def registry(database, tmp_path: Path) -> ModelRegistry:
     return found
 
 
-def published(store: PlanStore, version: str, score: float, day=PLAN_DATE) -> str:
+def published(store: PlanStore, version: str, score: float, day=PLAN_DATE, canary: str = "") -> str:
+    """The batch of a version, whose first push is of another in canary."""
     plan = small_plan(score=score)
     plan.pushes["plan_date"], plan.pushes["model_version"] = day, version
+    if canary:
+        plan.pushes.loc[plan.pushes.index[0], "model_version"] = canary
     return store.publish(plan, **PUBLICATION | {"plan_date": day, "model_version": version}).batch_id
 
 
@@ -75,3 +79,25 @@ def test_without_an_earlier_champion_it_is_refused(database, tmp_path: Path) -> 
     alone.move_alias("champion", "m1", "gate", "first")
     with pytest.raises(RefusedError, match="no earlier champion"):
         roll_back_model(database, PLAN_DATE, "ada", "prices")
+
+
+def test_a_plan_with_pushes_of_the_version_that_is_rolled_back_does_not_come_back(registry, database) -> None:
+    store = PlanStore(database)
+    alone = published(store, "m1", 0.4)
+    published(store, "m1", 0.5, canary="m2")
+    published(store, "m2", 0.7)
+    assert roll_back_model(database, PLAN_DATE, "ada", "prices").plans == ((PLAN_DATE, alone),)
+    assert left_behind(database, PLAN_DATE) == ()
+
+
+def test_live_plans_of_what_was_taken_back_are_found_whoever_took_it_back(registry, database) -> None:
+    store = PlanStore(database)
+    published(store, "m1", 0.5, canary="m2")
+    published(store, "m2", 0.7, TOMORROW)
+    assert left_behind(database, PLAN_DATE) == (), "the gate replaced m1, which has done no harm"
+    roll_back_model(database, PLAN_DATE, "ada", "prices were wrong")
+    both = (LeftBehind(PLAN_DATE, "m2", 1), LeftBehind(TOMORROW, "m2", 20))
+    assert left_behind(database, PLAN_DATE) == both
+    assert left_behind(database, TOMORROW) == both[1:], "yesterday's were sent"
+    registry.move_alias("champion", "m2", "ada", "they were right")
+    assert [one.version for one in left_behind(database, PLAN_DATE)] == ["m1"]

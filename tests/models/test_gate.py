@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from models.gate import Comparison, GateEvidence, GateParams, SliceComparison, decide_gate
+from models.gate import (
+    Comparison,
+    ExperimentHealth,
+    GateEvidence,
+    GateParams,
+    SliceComparison,
+    decide_gate,
+)
 
 NAN = float("nan")
 FRESH = {"evaluation": 1.0, "quality": 2.0, "drift": 0.5}
@@ -176,6 +183,48 @@ TABLE = [
         replace(FIRST, experiments=("warm-up",)),
         True,
         "no champion yet",
+    ),
+    (
+        "a running experiment loses users unevenly",
+        replace(SECOND, experiment_health=(ExperimentHealth("warm-up", "fail", "lost 9 of 100", 5.0),)),
+        False,
+        "experiment warm-up: lost 9 of 100",
+    ),
+    (
+        "an experiment that tried it was stopped for harm",
+        replace(FIRST, experiment_health=(ExperimentHealth("spring", "fail", "stopped for harm"),)),
+        False,
+        "experiment spring: stopped for harm",
+    ),
+    (
+        "a running experiment was never read out",
+        replace(SECOND, experiment_health=(ExperimentHealth("warm-up", None),)),
+        False,
+        "no readout of the experiment warm-up; run kairos experiment readout",
+    ),
+    (
+        "a running experiment was read out too long ago",
+        replace(SECOND, experiment_health=(ExperimentHealth("warm-up", "pass", "", 50.0),)),
+        False,
+        "the readout of the experiment warm-up is 50.0 hours old, must be <= 48",
+    ),
+    (
+        "a readout whose age is no number",
+        replace(SECOND, experiment_health=(ExperimentHealth("warm-up", "pass", "", NAN),)),
+        False,
+        "the readout of the experiment warm-up is nan hours old",
+    ),
+    (
+        "running experiments are well",
+        replace(SECOND, experiment_health=(ExperimentHealth("warm-up", "pass", "arms hold", 20.0),)),
+        True,
+        "experiment warm-up pass: arms hold",
+    ),
+    (
+        "an experiment without effect warns and passes",
+        replace(SECOND, experiment_health=(ExperimentHealth("spring", "warn", "kept the control"),)),
+        True,
+        "experiment spring warn: kept the control",
     ),
     ("drift and quality both warn", replace(SECOND, quality="warn", drift="warn"), True, "drift warn"),
     (

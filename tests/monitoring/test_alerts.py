@@ -105,7 +105,7 @@ def test_the_words_name_what_since_when_how_bad_why_and_what_was_done() -> None:
         "not promoted",
     )
     assert lines["runbook"] == "infra/runbooks/drift.md" and lines["see"] == "report: http://host/page"
-    assert title_of(OPEN, "resolve") == "resolved: What the model scores has drifted: m1"
+    assert title_of(OPEN, "resolve") == "resolved: Data or scores have drifted: m1"
 
 
 def run(state: str, hours_ago: float, message: str = "") -> FlowRunSeen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.attribution_drift import LEAST_EFFECT, attribution_finding
-from monitoring.drift_watch import WatchResult
+from monitoring.drift_finding import WatchResult
 
 WEEKS = {
     "1": {"habit": 0.60, "promotion": 0.25, "time": 0.15},

@@ -251,3 +251,10 @@ def test_a_sale_is_compared_with_sales() -> None:
     sale = days[-1] + timedelta(days=1)
     found = like(sale, seasons, Season(sale.weekday(), "sale"))
     assert len(found) >= 3 and {seasons[one].phase for one in found} == {"sale"}
+
+
+def test_a_feast_in_an_unknown_phase_is_compared_with_feasts() -> None:
+    days = [date(2026, 3, 2) + timedelta(days=n) for n in range(63)]
+    seasons = {day: Season(day.weekday(), near_holiday=day >= date(2026, 4, 27)) for day in days}
+    found = like(days[-1] + timedelta(days=1), seasons, Season(0, "few", near_holiday=True))
+    assert len(found) >= 3 and all(seasons[one].near_holiday for one in found)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
 from features.contracts import EVENTS, ITEMS, USERS
 from monitoring.quality import QualityBounds, measure_quality
 from monitoring.quality_check import Bound, QualityCheck, QualityReport, judge
+from monitoring.shop_clock import ShopClock
 
 AS_OF = datetime(2025, 6, 2, 4, tzinfo=UTC)
 PER_DAY = 24
@@ -36,7 +39,20 @@ def healthy() -> pd.DataFrame:
     return EVENTS.split(frame, now=AS_OF + timedelta(days=1)).accepted
 
 
-def measured(events: pd.DataFrame, *, as_of: datetime = AS_OF, **shares: dict[str, float]) -> QualityReport:
+def shop() -> pd.DataFrame:
+    """The same with forty visits an hour by as many users, none of whom is in the users table."""
+    copies = [
+        healthy().assign(
+            event_id=lambda f, n=n: f"{n}-" + f["event_id"],
+            session_id=lambda f, n=n: f"{n}-" + f["session_id"],
+            user_id=f"v{n}",
+        )
+        for n in range(40)
+    ]
+    return pd.concat(copies, ignore_index=True)
+
+
+def measured(events: pd.DataFrame, *, as_of: datetime = AS_OF, **shares: Any) -> QualityReport:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     items = ITEMS.split(pd.DataFrame({"item_id": [f"i{n}" for n in range(4)]}), now=AS_OF).accepted
@@ -171,13 +187,14 @@ def test_numbers_far_outside_their_range_are_told() -> None:
 
 
 def test_hours_without_events_are_compared_with_their_own_hour_of_earlier_weeks() -> None:
-    busy = pd.concat([healthy().assign(event_id=lambda f, n=n: f"{n}-" + f["event_id"]) for n in range(40)])
+    busy = shop()
     assert check(measured(busy), "dead_hours").value == 0.0
     since, until = AS_OF - timedelta(hours=5), AS_OF - timedelta(hours=2)
     told = check(measured(busy[(busy["event_ts"] < since) | (busy["event_ts"] >= until)]), "dead_hours")
     assert (told.value, told.verdict) == (3.0, "warn")
     assert told.detail == (
-        "3 of the last day's 24 busy hours have hardly an event, the newest from 2025-06-02 01:00 UTC"
+        "3 of the last day's 24 hours have hardly a visit, unlike that hour of earlier weeks; the newest "
+        "from 2025-06-02 01:00 UTC"
     )
     # Every night is quiet, so that night was no exception.
     night = busy[busy["event_ts"].dt.hour > 3]
@@ -188,3 +205,70 @@ def test_late_events_are_told_by_their_share() -> None:
     late = check(measured(healthy(), late=(96, 960)), "late_share")
     assert (late.value, late.verdict) == (0.1, "warn")
     assert all(one.name != "late_share" for one in measured(healthy()).checks)
+
+
+def test_hours_with_few_visits_are_empty_by_chance() -> None:
+    rare = shop()
+    rare = rare[rare["user_id"].isin([f"v{n}" for n in range(5)])]
+    since, until = AS_OF - timedelta(hours=5), AS_OF - timedelta(hours=4)
+    rare = rare[(rare["event_ts"] < since) | (rare["event_ts"] >= until)]
+    assert check(measured(rare), "dead_hours").value == 0.0
+
+
+def test_a_holiday_is_neither_a_bad_day_nor_stale_data() -> None:
+    """The store is shut on 4 July."""
+    events = healthy().assign(event_ts=lambda f: f["event_ts"] + timedelta(days=33))  # the last day is 4 July
+    shut = events[events["event_ts"] < datetime(2025, 7, 4, 4, tzinfo=UTC)]
+    as_of, clock = datetime(2025, 7, 5, 4, tzinfo=UTC), ShopClock("America/New_York", "US")
+    found = measured(shut, as_of=as_of, clock=clock)
+    assert check(found, "day_change").value == 0.0
+    assert check(found, "freshness_hours").value == 1.0
+    elsewhere = measured(shut, as_of=as_of)
+    assert (check(elsewhere, "day_change").value, check(elsewhere, "freshness_hours").value) == (1.0, 25.0)
+
+
+DAY = AS_OF - timedelta(days=1)
+
+
+@pytest.mark.parametrize("hours", [0, 24, 72])
+def test_a_day_that_came_twice_is_told_whatever_its_ids(hours: int) -> None:
+    """As the same instants again, or as those of another day."""
+    events = shop()
+    assert check(measured(events), "day_repeated_rise").value == 0.0
+    last = events["event_ts"] >= DAY
+    source = (events["event_ts"] >= DAY - timedelta(hours=hours)) & (
+        events["event_ts"] < AS_OF - timedelta(hours=hours)
+    )
+    events["amount"] = 1.0 + events.index * 0.01  # no two events alike
+    again = events[source].assign(
+        event_ts=lambda f: f["event_ts"] + timedelta(hours=hours),
+        event_id=lambda f: "again-" + f["event_id"],
+        session_id=lambda f: "again-" + f["session_id"],
+    )
+    found = measured(pd.concat([events, again], ignore_index=True))
+    name = "day_replayed_rise" if hours else "day_repeated_rise"
+    told = check(found, name)
+    assert told.verdict == "warn" and told.value == pytest.approx(0.5), told
+    replaced = measured(pd.concat([events[~last], again], ignore_index=True))
+    assert check(replaced, "day_replayed_rise").value == (1.0 if hours else 0.0)
+
+
+def test_gaps_and_strangers_of_one_day_are_told_beside_its_weekday() -> None:
+    events = shop().assign(user_id=lambda f: "u" + f["user_id"].str[1:].astype(int).mod(3).astype(str))
+    assert measured(events, as_of=AS_OF).verdict == "ok"
+    last = events["event_ts"] >= DAY
+    events.loc[last & (events.index % 5 == 0), "amount"] = np.nan
+    events.loc[last & (events.index % 4 == 0), "item_id"] = "stranger"
+    found = measured(events)
+    assert check(found, "missing_rise", "amount").verdict == "ok", "a week dilutes a day"
+    for name, column, value in (("day_missing_rise", "amount", 0.2), ("day_unjoined_rise", "item_id", 0.25)):
+        told = check(found, name, column)
+        assert told.verdict == "warn" and told.value == pytest.approx(value, abs=0.05)
+
+
+def test_rare_values_that_come_and_go_every_week_are_not_unseen() -> None:
+    events = shop()
+    week = ((AS_OF - events["event_ts"]) // timedelta(days=7)).astype(str)
+    rare = events.index % 25 == 0
+    events.loc[rare, "store_id"] = "pop-up-" + week[rare]
+    assert check(measured(events), "unseen_share", "store_id").verdict == "ok"

@@ -1,8 +1,9 @@
-"""How often the watch cries wolf over an ordinary year, feasts included, beside Evidently's defaults.
+"""How often monitoring cries wolf over an ordinary year, feasts included, beside Evidently's defaults.
 
-Every day from March on is judged by what was known then. A week with any alarm counts. Evidently's default
-preset compares each week with the one before, as a job without a season would; its alarm is that of its own
-dataset verdict, and beside it stands how often any of its columns drifted.
+Every day from March on is judged by what was known then: its events and labels by the watch on drift, and
+the data as of its end by quality, whose warnings count on the day they begin. A week with any alarm counts.
+Evidently's default preset compares each week with the one before, as a job without a season would; its alarm
+is that of its own dataset verdict, and beside it stands how often any of its columns drifted.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from monitoring.drift_watch import watch_period
-from monitoring.event_frame import CATEGORIES, NUMBERS, PERIOD, promotions_running, with_promotions
+from features.calendar import local_midnight
+from infra.event_lake import EventLake
+from monitoring.drift_watch import WatchParams
+from monitoring.event_frame import CATEGORIES, NUMBERS, PERIOD, promotions_running
+from monitoring.quality import measure_quality
 from tests.benchmarks.drift_parts.year import (
+    CLOCK,
     FIRST_DAY,
     LAST_DAY,
     TIMEZONE,
     WARM_UP_DAYS,
     Scorer,
-    chosen_bins,
-    day_counts,
-    frame_of,
-    least_rows,
+    Watched,
+    frames_of,
     opened,
-    params_for,
     year_lake,
-    year_seasons,
 )
 from tests.benchmarks.scoring_parts.part import Effort, Found, Part, Say
 
@@ -39,31 +40,31 @@ _EVIDENTLY_ROWS = 5_000
 def measure(effort: Effort, folder: Path, say: Say) -> Found:
     """The share of weeks with an alarm, of ours and of Evidently."""
     say("the year's events")
-    with opened(year_lake(folder)) as connection:
-        frame = frame_of(connection, FIRST_DAY - timedelta(days=1))
+    lake = year_lake(folder)
+    with opened(lake) as connection:
+        frame, labels = frames_of(connection, FIRST_DAY - timedelta(days=1))
         running = promotions_running(connection, TIMEZONE)
-    day = pd.to_datetime(frame[PERIOD]).dt.date
-    frame = frame[(day >= FIRST_DAY) & (day <= LAST_DAY)].reset_index(drop=True)
-    start = FIRST_DAY + timedelta(days=WARM_UP_DAYS)
+    frame, labels = _of_year(frame), _of_year(labels)
+    start, days = FIRST_DAY + timedelta(days=WARM_UP_DAYS), (LAST_DAY - FIRST_DAY).days
     early = frame[pd.to_datetime(frame[PERIOD]).dt.date < start]
     frame["score"] = Scorer(early, effort.seed)(frame)
-    params = params_for(early)
-    bins = chosen_bins(frame, start)
     say("counting")
-    history = day_counts(frame, bins, least_rows(params, (LAST_DAY - FIRST_DAY).days))
-    history = with_promotions(history, running)
+    watched = Watched.of(frame, labels, running, start, days)
     alarmed: dict[date, list[str]] = {}
-    judged = [one for one in sorted(history) if one >= start]
+    judged = [one for one in sorted(watched.history) if one >= start]
     for number, one in enumerate(judged):
         say(f"day {number + 1} of {len(judged)}")
-        known = {day: counts for day, counts in history.items() if day <= one}
-        result = watch_period(one, history[one], known, year_seasons(known), bins, params)
+        result = watched.judged(one, watched.history[one])
         if result.alarms:
             alarmed[one] = [finding.words for finding in result.alarms[:5]]
+    for one, words in _quality_alarms(lake, judged, say).items():
+        alarmed[one] = [*alarmed.get(one, []), *words]
+    alarmed = dict(sorted(alarmed.items()))
     weeks = sorted({_monday(one) for one in judged})
     ours = {_monday(one) for one in alarmed}
     theirs = _evidently(frame, weeks, say)
     share = len(ours) / len(weeks)
+    halves = weeks[: len(weeks) // 2], weeks[len(weeks) // 2 :]
     dataset = sum(one["dataset"] for one in theirs.values()) / len(weeks)
     columns = sum(one["columns"] > 0 for one in theirs.values()) / len(weeks)
     return Found(
@@ -74,6 +75,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
             "evidently_alarm_share_dataset": dataset,
             "alarms": {
                 "weeks": len(weeks),
+                "share_by_half": [len(ours & {*half}) / len(half) for half in halves],
                 "days": len(judged),
                 "alarmed": {one.isoformat(): words for one, words in alarmed.items()},
                 "evidently": {one.isoformat(): told for one, told in theirs.items()},
@@ -82,11 +84,32 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         f"{len(ours)} of {len(weeks)} weeks alarmed, Evidently {columns:.0%} of them by any column",
         (_table(alarmed),),
         (
-            f"{len(judged)} days judged, each as known then; the setting asks for "
-            f"{params.limits.false_alarm_rate:g} alarms a day",
+            f"{len(judged)} days judged as known then: events, labels and data quality; the setting asks for "
+            f"{WatchParams().limits.false_alarm_rate:g} alarms of drift a day",
             f"Evidently's own dataset verdict (half of the columns) alarms in {dataset:.0%} of the weeks",
         ),
     )
+
+
+def _quality_alarms(lake: EventLake, days: list[date], say: Say) -> dict[date, list[str]]:
+    """The checks of data quality that were fine the day before and are not, by day."""
+    found: dict[date, list[str]] = {}
+    before: set[tuple[str, str]] = set()
+    with opened(lake) as connection:
+        for number, day in enumerate(days):
+            say(f"quality, day {number + 1} of {len(days)}")
+            as_of = local_midnight(day + timedelta(days=1), TIMEZONE)
+            report = measure_quality(connection, as_of=as_of, clock=CLOCK)
+            bad = {(one.name, one.column): one.detail for one in report.checks if one.verdict != "ok"}
+            new = [f"{key[0]}: {detail}" for key, detail in bad.items() if key not in before]
+            found |= {day: new} if new else {}
+            before = set(bad)
+    return found
+
+
+def _of_year(frame: pd.DataFrame) -> pd.DataFrame:
+    day = pd.to_datetime(frame[PERIOD]).dt.date
+    return frame[(day >= FIRST_DAY) & (day <= LAST_DAY)].reset_index(drop=True)
 
 
 def _monday(day: date) -> date:
