@@ -22,7 +22,6 @@ from features.errors import KairosError
 from features.user_buckets import BUCKETS, bucket_ranges, shards_for, user_buckets
 from flows.planned_shards import PlannedShards, planned_shards
 from infra.plan_content import PLAN_TABLES, canonical_rows
-from models.price_medians import filled_prices, price_counts, price_medians
 
 MOMENT = datetime.combine(AS_OF, clock(), UTC)
 REPOSITORY = Path(__file__).parents[2]
@@ -122,16 +121,6 @@ def test_a_file_that_was_damaged_is_noticed(parts, tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(KairosError, match=r"push_plan_item\.arrow has another checksum .* run kairos score"):
         content_of(shards)
-
-
-def test_prices_are_imputed_from_all_shards() -> None:
-    prices = pd.Series([1.0, 2.0, 9.0, None, None, 5.0, None])
-    kinds = pd.Series(["a", "a", "a", "a", "b", None, "c"])
-    halves = [price_counts(prices[rows], kinds[rows]) for rows in (slice(0, 2), slice(2, 7))]
-    filled, missing = filled_prices(prices, kinds, price_medians(halves))
-    assert (filled.tolist(), missing) == ([1.0, 2.0, 9.0, 2.0, 3.5, 5.0, 3.5], 3)
-    nothing, missing = filled_prices(pd.Series([None, None]), pd.Series(["a", "b"]), price_medians([]))
-    assert (nothing.tolist(), missing) == ([1.0, 1.0], 2)
 
 
 def test_shards_are_as_many_as_memory_asks() -> None:
