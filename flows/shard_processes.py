@@ -19,6 +19,7 @@ from typing import Any
 
 from features.errors import KairosError
 from infra.settings import Settings
+from models.lean_lightgbm import import_lean_lightgbm
 
 _LOST = 70  # exit status of a process whose parent is gone; nobody reads it
 
@@ -104,6 +105,7 @@ def _begin(environment: dict[str, str]) -> None:
     """Nothing; this process lives as long as the one that started it, killed ones included."""
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    import_lean_lightgbm()
 
 
 def _end_with_parent() -> None:

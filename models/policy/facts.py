@@ -205,7 +205,10 @@ def sorted_codes(values: pd.Series) -> tuple[NDArray[np.int64], pd.Index]:
     codes = values.cat.codes.to_numpy().astype(np.int64)
     seen = np.flatnonzero(np.bincount(codes + 1, minlength=len(values.cat.categories) + 1)[1:])
     names = values.cat.categories.to_numpy(dtype=object)[seen]
-    order = np.argsort(names, kind="stable")
+    if pd.Index(names).is_monotonic_increasing:
+        order = np.arange(len(names))
+    else:
+        order = np.argsort(names, kind="stable")
     place = np.full(len(values.cat.categories) + 1, -1, dtype=np.int64)
     place[seen[order]] = np.arange(len(seen))
     return place[codes], pd.Index(names[order])
