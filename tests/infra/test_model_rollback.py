@@ -25,9 +25,11 @@ def registry(database, tmp_path: Path) -> ModelRegistry:
     return found
 
 
-def published(store: PlanStore, version: str, score: float, day=PLAN_DATE) -> str:
+def published(store: PlanStore, version: str, score: float, day=PLAN_DATE, canary: str | None = None) -> str:
     plan = small_plan(score=score)
     plan.pushes["plan_date"], plan.pushes["model_version"] = day, version
+    if canary is not None:
+        plan.pushes.loc[0, "model_version"] = canary
     return store.publish(plan, **PUBLICATION | {"plan_date": day, "model_version": version}).batch_id
 
 
@@ -45,6 +47,19 @@ def test_the_earlier_champion_and_its_plan_are_back_together(registry, database)
     assert (done.event.from_version, done.event.to_version, done.event.who) == ("m2", "m1", "ada")
     assert done.plans == ((PLAN_DATE, first), (TOMORROW, None))
     assert registry.champion() == "m1" and live(store) == first and live(store, TOMORROW) == only
+    assert set(store.read_live(PLAN_DATE)["model_version"]) == {"m1"}
+
+
+def test_a_plan_with_pushes_of_the_version_that_is_taken_back_stays_away(registry, database) -> None:
+    store = PlanStore(database)
+    before = published(store, "m1", 0.5)
+    published(store, "m1", 0.6, canary="m2")
+    published(store, "m2", 0.7)
+    published(store, "m1", 0.6, TOMORROW, canary="m2")
+    only = published(store, "m2", 0.7, TOMORROW)
+    done = roll_back_model(database, PLAN_DATE, "ada", "opt-outs")
+    assert done.plans == ((PLAN_DATE, before), (TOMORROW, None))
+    assert live(store) == before and live(store, TOMORROW) == only
     assert set(store.read_live(PLAN_DATE)["model_version"]) == {"m1"}
 
 
