@@ -65,6 +65,7 @@ def score_candidates(
         if not missing:
             current.skip(f"unchanged: {files.rows:,} candidates for {plan_date}")
             return
+        files.remove_unfinished()
         outcomes = run_shards(
             "score",
             score_shard,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from prefect import task
@@ -19,7 +19,7 @@ from flows.fingerprints import fingerprint_of
 from flows.planned_shards import PlannedShard, PlannedShards, planned_shards, remove_plans
 from flows.planners import Planner, part_of
 from flows.progress import step
-from flows.scored_shards import FreshShard, ScoredShard, ScoredShards
+from flows.scored_shards import FreshShard, ScoredShard, ScoredShards, remove_scores
 from flows.shard_processes import ShardProcesses
 from flows.shard_runs import run_shards
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, is_worth_retrying
@@ -29,6 +29,9 @@ from infra.plan_store import PublishedBatch
 from infra.sources import reality_note
 from models.experiments.allocation import with_arms
 from models.plan_frames import Plan, joined_plans
+
+_SCORES_KEPT = timedelta(days=7)
+"""So long somebody may want to look at them; each day's are as large as all that is published of it."""
 
 
 def _inputs(stores: Stores, planners: Sequence[Planner], as_of: datetime, plan_date: date) -> str:
@@ -212,6 +215,7 @@ def publish_plan(
             summary = plan.summary
             files.write_plan(inputs, batch.batch_id, summary)
             remove_plans(stores.settings.home / "planned", plan_date)
+            remove_scores(stores.settings.home / "scored", plan_date - _SCORES_KEPT)
         silent = summary["users_silent"]
         words = f"{batch.rows:,} pushes to {batch.users:,} users, {silent:,} hear nothing"
         current.say(words) if batch.changed else current.skip(f"unchanged: {words}")

@@ -100,6 +100,11 @@ class ScoredShards:
         """(user_id, slot, p_engage, *SCENE_PARTS) of every user and slot."""
         return pd.concat([shard.read_timing() for shard in self.shards], ignore_index=True)
 
+    def remove_unfinished(self) -> None:
+        """Nothing; what killed runs left half written is gone. Only for whoever alone writes the home."""
+        for path in self.folder.glob(f"{self.stem}.*.partial"):
+            path.unlink(missing_ok=True)
+
     def write_plan(self, inputs: str, batch_id: str, summary: dict[str, int]) -> None:
         """As `ScoredFiles`, for all shards together."""
         ScoredFiles(self.candidates, self.timing).write_plan(inputs, batch_id, summary)
@@ -107,6 +112,13 @@ class ScoredShards:
     def read_plan(self, inputs: str) -> dict[str, Any] | None:
         """As `ScoredFiles`, for all shards together."""
         return ScoredFiles(self.candidates, self.timing).read_plan(inputs)
+
+
+def remove_scores(folder: Path, before: date) -> None:
+    """Nothing; no model's scores for plan dates before this one are left under `folder`."""
+    for path in folder.glob("*/[0-9]*"):
+        if path.name[:10] < before.isoformat():
+            path.unlink(missing_ok=True)
 
 
 def scored_shards(

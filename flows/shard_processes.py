@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -104,6 +105,7 @@ def shard_processes(settings: Settings) -> Iterator[ShardProcesses]:
 def _begin(environment: dict[str, str]) -> None:
     """Nothing; this process lives as long as the one that started it, killed ones included."""
     os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import_lean_lightgbm()
 
