@@ -1,9 +1,10 @@
 """An end within seconds of SIGTERM or Ctrl-C, whatever this process is in the middle of.
 
-The signal's handler runs in the main thread, between two steps of Python: late where a library computes for
-minutes, in vain where one turns what it raises into an error of its own, and too early where threads that have
-work left are then waited for. So a thread that the kernel wakes lets the orderly way have a few seconds and
-then ends the process. A run that is killed at any moment goes on where it stopped: nothing is lost by that.
+The signal's handler runs in the main thread, between two steps of Python: late where a library computes
+for minutes, in vain where one turns what it raises into an error of its own, and too early where threads
+that have work left are then waited for. So a thread that the kernel wakes lets the orderly way have a few
+seconds and then ends the process. A run that is killed at any moment goes on where it stopped: nothing is
+lost by that.
 """
 
 from __future__ import annotations
