@@ -30,8 +30,8 @@ from infra.sources import reality_note
 from models.experiments.allocation import with_arms
 from models.plan_frames import Plan, joined_plans
 
-_SCORES_KEPT = timedelta(days=7)
-"""So long somebody may want to look at them; each day's are as large as all that is published of it."""
+_SCORES_KEPT = timedelta(days=2)
+"""So long somebody may want to look at them; a day's are far larger than what is published of it."""
 
 
 def _inputs(stores: Stores, planners: Sequence[Planner], as_of: datetime, plan_date: date) -> str:
