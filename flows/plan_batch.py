@@ -214,8 +214,9 @@ def publish_plan(
             )
             summary = plan.summary
             files.write_plan(inputs, batch.batch_id, summary)
-            remove_plans(stores.settings.home / "planned", plan_date)
-            remove_scores(stores.settings.home / "scored", plan_date - _SCORES_KEPT)
+        # Also where a run was killed when all but this was done.
+        remove_plans(stores.settings.home / "planned", plan_date)
+        remove_scores(stores.settings.home / "scored", plan_date - _SCORES_KEPT)
         silent = summary["users_silent"]
         words = f"{batch.rows:,} pushes to {batch.users:,} users, {silent:,} hear nothing"
         current.say(words) if batch.changed else current.skip(f"unchanged: {words}")

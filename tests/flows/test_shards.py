@@ -262,9 +262,10 @@ def _unpublish() -> None:
     from infra.plan_partitions import drop_partitions
 
     with open_stores().database.session() as session:
-        query = "DELETE FROM kairos.push_batch WHERE plan_date = %s RETURNING batch_id"
+        query = "SELECT batch_id FROM kairos.push_batch WHERE plan_date = %s"
         for (batch_id,) in session.execute(query, [AS_OF]).fetchall():
             assert drop_partitions(session, batch_id)
+            session.execute("DELETE FROM kairos.push_batch WHERE batch_id = %s", [batch_id])
 
 
 @pytest.mark.parametrize(
