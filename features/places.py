@@ -18,9 +18,15 @@ def countries(locale: pd.Series, region: pd.Series) -> pd.Series:
         >>> countries(pd.Series(["en_US", "de", None]), pd.Series(["x", "DE-BY", "north"])).tolist()
         ['US', 'DE', '']
     """
-    of_locale = locale.astype("string").str.extract(r"[_-]([A-Z]{2})$")[0]
-    of_region = region.astype("string").str.extract(r"^([A-Z]{2})(?:$|[-_ ])")[0]
-    return of_locale.fillna(of_region).fillna("").astype("object")
+    of_locale = _extracted(locale, r"[_-]([A-Z]{2})$")
+    return of_locale.fillna(_extracted(region, r"^([A-Z]{2})(?:$|[-_ ])")).fillna("").astype("object")
+
+
+def _extracted(texts: pd.Series, pattern: str) -> pd.Series:
+    """What the pattern finds in each text, looked for once a distinct one."""
+    codes, distinct = pd.factorize(texts.to_numpy(dtype=object), use_na_sentinel=True)
+    found = pd.Series(distinct, dtype="string").str.extract(pattern)[0]
+    return pd.Series(found.reindex(codes).array, index=texts.index)
 
 
 def zones_of(

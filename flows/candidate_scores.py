@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
 from prefect.artifacts import create_markdown_artifact
@@ -10,12 +10,12 @@ from prefect.artifacts import create_markdown_artifact
 from features.user_parts import EVERYONE, Users
 from flows.alerts import raise_alert, recovered
 from flows.compiled_files import compiled_ranker, concluded, expected_rows
-from flows.day_scores import no_scores, score_day
+from flows.day_scores import DayScores, no_scores, score_day
 from flows.feature_versions import features_fingerprint
 from flows.fingerprints import code_fingerprint, fingerprint_of
 from flows.model_files import read_models
 from flows.progress import advance, step
-from flows.scored_shards import ScoredShards, scored_shards
+from flows.scored_shards import FreshShard, ScoredShard, ScoredShards, scored_shards
 from flows.shard_processes import ShardProcesses
 from flows.shard_runs import run_shards
 from flows.training_data import training_data
@@ -23,6 +23,9 @@ from flows.training_plan import DECIDING_CODE, training_plan
 from flows.wiring import Stores, open_stores
 from models.compiled import PredictionOutcome, together
 from monitoring.alert_words import AlertFacts
+
+Then = Callable[[int, FreshShard, int], None]
+"""(number, the shard, threads): what else is made of a shard's scores while they are at hand."""
 
 
 def files_of(
@@ -46,12 +49,14 @@ def score_candidates(
     plan_date: date,
     processes: ShardProcesses | None = None,
     part: Users = EVERYONE,
+    then: Then | None = None,
 ) -> None:
     """Nothing; the version's scores of the part's day lie on disk. Shards that are there already stay.
 
     Args:
         processes: Who makes the shards beside each other; None: this process, one after the other.
         part: Whose.
+        then: Done with each shard that is scored; it travels to the processes by pickle.
     """
     stores = open_stores()
     files = files_of(stores, version, as_of, plan_date, part)
@@ -60,6 +65,7 @@ def score_candidates(
         if not missing:
             current.skip(f"unchanged: {files.rows:,} candidates for {plan_date}")
             return
+        files.remove_unfinished()
         outcomes = run_shards(
             "score",
             score_shard,
@@ -72,6 +78,7 @@ def score_candidates(
             as_of=as_of,
             plan_date=plan_date,
             part=part,
+            then=then,
         )
         shards = f" in {len(files.shards)} shards" if len(files.shards) > 1 else ""
         kept = f", {len(files.shards) - len(missing)} kept" if len(missing) < len(files.shards) else ""
@@ -80,7 +87,13 @@ def score_candidates(
 
 
 def score_shard(
-    number: int, version: str, as_of: datetime, plan_date: date, part: Users, threads: int
+    number: int,
+    version: str,
+    as_of: datetime,
+    plan_date: date,
+    part: Users,
+    threads: int,
+    then: Then | None = None,
 ) -> PredictionOutcome | None:
     """How the shard's scores, which now lie on disk, were predicted; None where nobody is scored."""
     stores = open_stores()
@@ -92,7 +105,7 @@ def score_shard(
     consenting = data.users[data.users["push_consent"].eq(True)]
     users = part.of(shard.own(consenting))
     if users.empty:
-        shard.write(no_scores())
+        _keep(number, shard, no_scores(), then, threads)
         return None
     # Whether compiling pays follows from the whole run; the shards after the first find it done.
     queries = len(consenting) * stores.settings.slots_considered
@@ -112,8 +125,15 @@ def score_shard(
         timezones=sorted(consenting["timezone"].astype(str).unique()),
         scorer=scorer,
     )
-    shard.write(scores)
+    _keep(number, shard, scores, then, threads)
     return concluded(folder, scorer)
+
+
+def _keep(number: int, shard: ScoredShard, scores: DayScores, then: Then | None, threads: int) -> None:
+    """Nothing; the scores lie on disk, and what else is to be made of them is made."""
+    shard.write(scores)
+    if then is not None:
+        then(number, FreshShard(shard.candidates, shard.timing, shard.buckets, scores), threads)
 
 
 def _tell_prediction(

@@ -38,9 +38,9 @@ from flows.commands import (
     why,
 )
 from flows.process_environment import enter_quiet_environment
+from flows.termination import EXIT_CODES, exit_code, words
 
-INTERRUPTED = 130
-TERMINATED = 143
+INTERRUPTED, TERMINATED = EXIT_CODES[signal.SIGINT], EXIT_CODES[signal.SIGTERM]
 
 app = typer.Typer(
     name="kairos",
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The exit code of what was typed: 0 done, 1 failed, 2 usage, 3 refused, 130 interrupted."""
+    """The exit code: 0 done, 1 failed, 2 usage, 3 refused, 130 interrupted, 143 terminated."""
     try:
         app(arguments, prog_name="kairos")
     except SystemExit as end:
@@ -106,12 +106,14 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("KAIROS_DEBUG"):
             raise
-        typer.echo(f"error: {in_one_line(error)}", err=True)
-        code = error.exit_code if isinstance(error, KairosError) else 1
+        # A library that a signal interrupts may say so in its own words.
+        code = exit_code() or (error.exit_code if isinstance(error, KairosError) else 1)
+        if code not in EXIT_CODES.values():
+            typer.echo(f"error: {in_one_line(error)}", err=True)
     else:
         code = 0
-    if code == INTERRUPTED:
-        typer.echo("interrupted: what was finished is kept; the same command goes on from there.", err=True)
+    if code in EXIT_CODES.values():
+        typer.echo(words(code), err=True)
     return code
 
 

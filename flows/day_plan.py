@@ -91,7 +91,10 @@ def make_plan(
         candidates,
         timing,
         users,
-        _context(stores, as_of, plan_date, data.items, users[["user_id"]]),
+        replace(
+            _context(stores, as_of, plan_date, data.items, users[["user_id"]]),
+            usual_prices=data.usual_prices,
+        ),
         replace(policy_params(stores), **(policy or {})),
         plan_date,
         version,

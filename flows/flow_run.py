@@ -8,6 +8,7 @@ from typing import Any
 from flows.moments import shop_timezone
 from flows.prefect_server import enter_prefect
 from flows.progress import step
+from flows.termination import ending_soon
 from infra.settings import Settings
 
 
@@ -20,7 +21,7 @@ def run_flow(settings: Settings, entrypoint: str, **parameters: Any) -> Any:
     from flows.wiring import sole_writer
 
     shop_timezone(settings)
-    with sole_writer(settings):
+    with ending_soon(), sole_writer(settings):
         return _run_in_prefect(settings, entrypoint, parameters)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from functools import partial
 
-import pandas as pd
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -16,10 +16,10 @@ from flows.blast_radius import require_usual_size
 from flows.candidate_scores import files_of
 from flows.day_plan import make_plan, plan_inputs, policy_params
 from flows.fingerprints import fingerprint_of
-from flows.planned_shards import PlannedShards, planned_shards, remove_plans
+from flows.planned_shards import PlannedShard, PlannedShards, planned_shards, remove_plans
 from flows.planners import Planner, part_of
 from flows.progress import step
-from flows.scored_shards import medians_fingerprint
+from flows.scored_shards import FreshShard, ScoredShard, ScoredShards, remove_scores
 from flows.shard_processes import ShardProcesses
 from flows.shard_runs import run_shards
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, is_worth_retrying
@@ -28,7 +28,10 @@ from infra.plan_content import canonical_rows
 from infra.plan_store import PublishedBatch
 from infra.sources import reality_note
 from models.experiments.allocation import with_arms
-from models.plan_frames import joined_plans
+from models.plan_frames import Plan, joined_plans
+
+_SCORES_KEPT = timedelta(days=2)
+"""So long somebody may want to look at them; a day's are far larger than what is published of it."""
 
 
 def _inputs(stores: Stores, planners: Sequence[Planner], as_of: datetime, plan_date: date) -> str:
@@ -40,6 +43,53 @@ def _inputs(stores: Stores, planners: Sequence[Planner], as_of: datetime, plan_d
     return fingerprint_of(*parts)
 
 
+def _is_live(stores: Stores, files: ScoredShards, inputs: str, plan_date: date) -> bool:
+    """Whether the live batch is the plan that follows from `inputs`."""
+    known, batch = files.read_plan(inputs), stores.plans.live_batch(plan_date)
+    return known is not None and batch is not None and batch.batch_id == known["batch_id"]
+
+
+def _parts(stores: Stores, files: ScoredShards, version: str, inputs: str, plan_date: date) -> PlannedShards:
+    """Where the parts of the plan belong that follows from `inputs`."""
+    follows = fingerprint_of(files.stem, inputs)
+    folder = stores.settings.home / "planned" / version
+    return planned_shards(folder, f"{plan_date.isoformat()}-{follows}", len(files.shards))
+
+
+@dataclass(frozen=True)
+class PlanOnTheWay:
+    """Plans each shard as soon as it is scored, which spares reading its scores again.
+
+    Attributes:
+        planner: Who plans, alone and for everybody.
+        planned: Where the parts of the plan belong.
+    """
+
+    planner: Planner
+    as_of: datetime
+    plan_date: date
+    planned: PlannedShards
+
+    def __call__(self, number: int, scored: FreshShard, threads: int) -> None:
+        """Nothing; the shard's part of the plan lies on disk."""
+        plan = _plan_of(open_stores(), self.planner, scored, self.plan_date, self.as_of, threads)
+        _write((self.planner,), [plan], self.planned.shards[number], scored.buckets, self.plan_date)
+
+
+def plan_on_the_way(planner: Planner, as_of: datetime, plan_date: date) -> PlanOnTheWay | None:
+    """What plans shards while they are scored; None when the live batch is that plan already.
+
+    Args:
+        planner: Alone and for everybody: what only some are planned by is known after all are scored.
+    """
+    stores = open_stores()
+    files = files_of(stores, planner.version, as_of, plan_date)
+    inputs = _inputs(stores, [planner], as_of, plan_date)
+    if _is_live(stores, files, inputs, plan_date):
+        return None
+    return PlanOnTheWay(planner, as_of, plan_date, _parts(stores, files, planner.version, inputs, plan_date))
+
+
 def plan_candidates(
     planners: tuple[Planner, ...],
     as_of: datetime,
@@ -47,6 +97,8 @@ def plan_candidates(
     processes: ShardProcesses | None = None,
 ) -> tuple[PlannedShards, str] | None:
     """(the plan on disk, what it follows from); None when the live batch is that plan already.
+
+    Shards that were planned on the way stay.
 
     Args:
         planners: The champion first.
@@ -56,17 +108,10 @@ def plan_candidates(
     version = planners[0].version
     files = files_of(stores, version, as_of, plan_date)
     inputs = _inputs(stores, planners, as_of, plan_date)
-    known, batch = files.read_plan(inputs), stores.plans.live_batch(plan_date)
-    if known is not None and batch is not None and batch.batch_id == known["batch_id"]:
+    if _is_live(stores, files, inputs, plan_date):
         return None
     with step("plan") as current:
-        # What concerns all shards is known before the first is planned.
-        medians = tuple(
-            files_of(stores, one.version, as_of, plan_date, one.scores).medians() for one in planners
-        )
-        folder = stores.settings.home / "planned" / version
-        follows = fingerprint_of(files.stem, inputs, *map(medians_fingerprint, medians))
-        planned = planned_shards(folder, f"{plan_date.isoformat()}-{follows}", len(files.shards))
+        planned = _parts(stores, files, version, inputs, plan_date)
         missing = planned.missing
         run_shards(
             "plan",
@@ -79,12 +124,11 @@ def plan_candidates(
             planners=planners,
             as_of=as_of,
             plan_date=plan_date,
-            medians=medians,
             planned=planned,
         )
         kept = len(files.shards) - len(missing)
         words = f"{planned.digest.rows['push_plan']:,} pushes"
-        current.say(f"{words}, {kept} shards kept" if kept else words)
+        current.say(f"{words}, {kept} shards were planned before" if kept else words)
     return planned, inputs
 
 
@@ -93,25 +137,40 @@ def plan_shard(
     planners: tuple[Planner, ...],
     as_of: datetime,
     plan_date: date,
-    medians: tuple[pd.DataFrame, ...],
     planned: PlannedShards,
     threads: int,
 ) -> None:
     """Nothing; the shard's part of the plan lies on disk, in canonical form."""
     stores = open_stores()
-    plans, imputed = [], {}
-    for one, prices in zip(planners, medians, strict=True):
+    plans, buckets = [], range(0)
+    for one in planners:
         scored = files_of(stores, one.version, as_of, plan_date, one.scores).shards[number]
-        shard = part_of(scored, one.plans_for).priced(prices)
-        plans.append(
-            make_plan(stores, one.version, shard, plan_date, as_of, threads, dict(one.policy), one.slots)
-        )
-        imputed[one.version, one.scores] = shard.prices_missing()
+        buckets = scored.buckets
+        plans.append(_plan_of(stores, one, scored, plan_date, as_of, threads))
+    _write(planners, plans, planned.shards[number], buckets, plan_date)
+
+
+def _plan_of(
+    stores: Stores, planner: Planner, scored: ScoredShard, plan_date: date, as_of: datetime, threads: int
+) -> Plan:
+    """What the planner plans for its users of the shard."""
+    shard = part_of(scored, planner.plans_for)
+    policy = dict(planner.policy)
+    return make_plan(stores, planner.version, shard, plan_date, as_of, threads, policy, planner.slots)
+
+
+def _write(
+    planners: Sequence[Planner],
+    plans: Sequence[Plan],
+    shard: PlannedShard,
+    buckets: range,
+    plan_date: date,
+) -> None:
+    """Nothing; the planners' plans of the shard lie on disk as one."""
     plan = joined_plans(plans)
     if planners[0].allocation is not None:
         plan = with_arms(plan, planners[0].allocation)
-    rows = canonical_rows(plan, plan_date, shard.buckets)
-    planned.shards[number].write(rows, plan.summary | {"prices_imputed": sum(imputed.values())})
+    shard.write(canonical_rows(plan, plan_date, buckets), plan.summary)
 
 
 @task(
@@ -155,7 +214,9 @@ def publish_plan(
             )
             summary = plan.summary
             files.write_plan(inputs, batch.batch_id, summary)
-            remove_plans(stores.settings.home / "planned", plan_date)
+        # Also where a run was killed when all but this was done.
+        remove_plans(stores.settings.home / "planned", plan_date)
+        remove_scores(stores.settings.home / "scored", plan_date - _SCORES_KEPT)
         silent = summary["users_silent"]
         words = f"{batch.rows:,} pushes to {batch.users:,} users, {silent:,} hear nothing"
         current.say(words) if batch.changed else current.skip(f"unchanged: {words}")

@@ -109,4 +109,4 @@ def part_of(shard: ScoredShard, part: Users) -> ScoredShard:
     """The shard as one planner plans from it."""
     if part.is_everyone:
         return shard
-    return PartOfShard(shard.candidates, shard.timing, shard.buckets, shard.medians, part)
+    return PartOfShard(shard.candidates, shard.timing, shard.buckets, part)

@@ -13,7 +13,7 @@ from flows.freshness import require_fresh
 from flows.materialize import ensure_features, resolved_as_of
 from flows.model_files import read_models
 from flows.moments import local_date, shop_timezone
-from flows.plan_batch import publish_plan
+from flows.plan_batch import PlanOnTheWay, plan_on_the_way, publish_plan
 from flows.planners import planners_of
 from flows.quality import require_quality
 from flows.rollout import review_rollout
@@ -24,6 +24,7 @@ from flows.task_policy import check_deadline
 from flows.trials import compare_shadow, planned_by, with_arm_scores, with_scores
 from flows.wiring import Stores, open_stores, sole_writer
 from infra.plan_store import PublishedBatch
+from infra.rollout_store import Rollout
 from infra.watermarks import advance_watermark
 
 _HORIZON_DAYS = 14
@@ -63,7 +64,8 @@ def score(
         services = stores.registry.read(champion).lineage.get("feature_services", [])
         require_served_features(champion, services, *read_models(stores.registry.version_dir(champion)))
         with shard_processes(stores.settings) as processes:
-            score_candidates(champion, as_of, plan_date, processes)
+            then = None if _is_on_trial(stores, rollout) else _planning(stores, champion, as_of, plan_date)
+            score_candidates(champion, as_of, plan_date, processes, then=then)
             rollout = with_scores(stores, rollout, as_of, plan_date, processes)
             allocation = allocation_of(stores, champion, rollout, plan_date)
             planners = planners_of(champion, rollout, allocation)
@@ -75,6 +77,17 @@ def score(
         if rollout is not None and rollout.stage == "shadow":
             compare_shadow(stores, rollout, as_of, plan_date)
     return batch
+
+
+def _is_on_trial(stores: Stores, rollout: Rollout | None) -> bool:
+    """Whether the champion may not be the only one who plans."""
+    return rollout is not None or any(stores.experiments.list_of(state) for state in ("waiting", "running"))
+
+
+def _planning(stores: Stores, champion: str, as_of: datetime, plan_date: date) -> PlanOnTheWay | None:
+    """The champion's plan for everybody, a shard of which is made as soon as the shard is scored."""
+    (alone,) = planners_of(champion, None, allocation_of(stores, champion, None, plan_date))
+    return plan_on_the_way(alone, as_of, plan_date)
 
 
 def resolved_plan_date(stores: Stores, as_of: datetime, plan_date: date | None) -> date:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 _ROWS_AT_ONCE = 1 << 16
-_KEYS = ("user_id", "slot", *SCENE_PARTS, "item_id", "category", "score", "p_item", "price")
+KEYS = ("user_id", "slot", *SCENE_PARTS, "item_id", "category", "score", "p_item", "price")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ScoredFiles:
 
     def read_candidates(self) -> pd.DataFrame:
         """Keys, scores and prices of every candidate, without features."""
-        return pd.read_parquet(self.candidates, columns=list(_KEYS))
+        return pd.read_parquet(self.candidates, columns=list(KEYS))
 
     def read_timing(self) -> pd.DataFrame:
         """(user_id, slot, p_engage, *SCENE_PARTS) of every user and slot."""

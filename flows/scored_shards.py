@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from features.user_buckets import bucket_ranges, shards_for, user_buckets
-from flows.fingerprints import fingerprint_of
-from flows.scored_files import ScoredFiles
+from flows.scored_files import KEYS, ScoredFiles
 from infra.settings import Settings
-from models.price_medians import filled_prices, price_counts, price_medians
+
+if TYPE_CHECKING:
+    from flows.day_scores import DayScores
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,9 @@ class ScoredShard(ScoredFiles):
 
     Attributes:
         buckets: Whose users.
-        medians: Prices of items that have none, over all shards; None until all are scored.
     """
 
     buckets: range
-    medians: pd.DataFrame | None = None
 
     def own(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of `rows` whose user is of this shard."""
@@ -35,26 +34,24 @@ class ScoredShard(ScoredFiles):
         mine = (self.buckets.start <= bucket) & (bucket < self.buckets.stop)
         return rows[mine].reset_index(drop=True)
 
+
+@dataclass(frozen=True)
+class FreshShard(ScoredShard):
+    """A shard that was scored this moment: what lies on disk by now need not be read again.
+
+    Attributes:
+        scores: What was written.
+    """
+
+    scores: DayScores
+
     def read_candidates(self) -> pd.DataFrame:
-        """As `ScoredFiles`; prices that are missing are filled, so that no shard judges by itself alone."""
-        candidates = super().read_candidates()
-        if self.medians is None or candidates.empty:
-            return candidates
-        prices, _ = filled_prices(candidates["price"], candidates["category"], self.medians)
-        return candidates.assign(price=prices)
+        """As `ScoredFiles`."""
+        return self.scores.candidates[list(KEYS)]
 
-    def priced(self, medians: pd.DataFrame) -> ScoredShard:
-        """The shard as it is planned from."""
-        return replace(self, medians=medians)
-
-    def price_counts(self) -> pd.DataFrame:
-        """How often each price of each category occurs."""
-        priced = self.read_columns(["price", "category"])
-        return price_counts(priced["price"], priced["category"])
-
-    def prices_missing(self) -> int:
-        """Candidates whose price is filled."""
-        return int(self.read_columns(["price"])["price"].isna().sum())
+    def read_timing(self) -> pd.DataFrame:
+        """As `ScoredFiles`."""
+        return self.scores.timing
 
 
 @dataclass(frozen=True)
@@ -103,9 +100,10 @@ class ScoredShards:
         """(user_id, slot, p_engage, *SCENE_PARTS) of every user and slot."""
         return pd.concat([shard.read_timing() for shard in self.shards], ignore_index=True)
 
-    def medians(self) -> pd.DataFrame:
-        """Prices of items that have none, read a shard at a time."""
-        return price_medians(shard.price_counts() for shard in self.shards)
+    def remove_unfinished(self) -> None:
+        """Nothing; what killed runs left half written is gone. Only for whoever alone writes the home."""
+        for path in self.folder.glob(f"{self.stem}.*.partial"):
+            path.unlink(missing_ok=True)
 
     def write_plan(self, inputs: str, batch_id: str, summary: dict[str, int]) -> None:
         """As `ScoredFiles`, for all shards together."""
@@ -114,6 +112,13 @@ class ScoredShards:
     def read_plan(self, inputs: str) -> dict[str, Any] | None:
         """As `ScoredFiles`, for all shards together."""
         return ScoredFiles(self.candidates, self.timing).read_plan(inputs)
+
+
+def remove_scores(folder: Path, before: date) -> None:
+    """Nothing; no model's scores for plan dates before this one are left under `folder`."""
+    for path in folder.glob("*/[0-9]*"):
+        if path.name[:10] < before.isoformat():
+            path.unlink(missing_ok=True)
 
 
 def scored_shards(
@@ -130,8 +135,3 @@ def scored_shards(
             ScoredShard(folder / f"{own}.candidates.parquet", folder / f"{own}.timing.parquet", buckets)
         )
     return ScoredShards(folder, stem, tuple(shards))
-
-
-def medians_fingerprint(medians: pd.DataFrame) -> str:
-    """Changes whenever a price that a plan assumes does."""
-    return fingerprint_of(medians.to_csv(index=False, float_format="%.17g"))

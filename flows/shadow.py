@@ -72,10 +72,9 @@ def _candidates(files: ScoredShards, part: UserPart) -> pd.DataFrame:
 def _pushes(
     stores: Stores, version: str, files: ScoredShards, part: UserPart, as_of: datetime, plan_date: date
 ) -> pd.DataFrame:
-    medians, threads = files.medians(), stores.settings.threads
+    threads = stores.settings.threads
     plans = (
-        make_plan(stores, version, part_of(shard, part).priced(medians), plan_date, as_of, threads)
-        for shard in files.shards
+        make_plan(stores, version, part_of(shard, part), plan_date, as_of, threads) for shard in files.shards
     )
     return pd.concat([plan.pushes[list(PUSH_COLUMNS)] for plan in plans], ignore_index=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,7 @@ from typing import Any
 
 from features.errors import KairosError
 from infra.settings import Settings
+from models.lean_lightgbm import import_lean_lightgbm
 
 _LOST = 70  # exit status of a process whose parent is gone; nobody reads it
 
@@ -103,7 +105,9 @@ def shard_processes(settings: Settings) -> Iterator[ShardProcesses]:
 def _begin(environment: dict[str, str]) -> None:
     """Nothing; this process lives as long as the one that started it, killed ones included."""
     os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    import_lean_lightgbm()
 
 
 def _end_with_parent() -> None:

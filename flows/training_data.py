@@ -21,6 +21,7 @@ from flows.training_plan import training_plan
 from flows.wiring import Stores, open_stores
 from models.catalogue import CatalogueParams, eligible_items
 from models.interaction_log import InteractionLog
+from models.price_medians import item_prices, price_medians
 from models.queries import QueryParams, QuerySet, build_queries, first_query_monday, last_monday
 from models.relevance import Engagements, engagements_of
 from models.shop import Shop, shop_of
@@ -62,6 +63,7 @@ class TrainingData:
         categories: Category by eligible item_id.
         scenes: The scenes that the feature tables know: one taxonomy for training and planning.
         engagements: What users did short of the target on the queries' days; None grades nothing.
+        usual_prices: What items without a price are taken to cost (`price_medians`); None values nothing.
     """
 
     as_of: datetime
@@ -74,6 +76,7 @@ class TrainingData:
     categories: pd.Series[str]
     scenes: SceneTaxonomy | None
     engagements: Engagements | None = None
+    usual_prices: pd.DataFrame | None = None
 
 
 def read_training_data(
@@ -99,6 +102,7 @@ def read_training_data(
         log = log.with_shop(read_shop(connection, log, users, as_of))
     finally:
         connection.close()
+    categories = eligible.set_index("item_id")["category"]
     return TrainingData(
         as_of=as_of,
         timezone=timezone,
@@ -107,11 +111,12 @@ def read_training_data(
         sessions=sessions_of(history),
         items=items,
         users=users.assign(timezone=users["timezone"].where(users["timezone"] != "unknown", timezone)),
-        categories=eligible.set_index("item_id")["category"],
+        categories=categories,
         scenes=stores.features.tables.read_taxonomy(),
         engagements=engagements_of(
             history, eligible["item_id"], last_monday(as_of, timezone) - 7 * query_params.weeks
         ),
+        usual_prices=price_medians(item_prices(history, categories.index), categories),
     )
 
 

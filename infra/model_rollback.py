@@ -19,8 +19,8 @@ SELECT l.plan_date, (
     SELECT b.batch_id FROM kairos.push_batch b
     WHERE b.plan_date = l.plan_date AND b.model_version = :earlier AND b.status = 'superseded'
       AND b.dropped_at IS NULL
-      AND NOT EXISTS (  -- of its canary
-        SELECT 1 FROM kairos.push_plan p WHERE p.batch_id = b.batch_id AND p.model_version = :version)
+      AND NOT EXISTS (
+        SELECT FROM kairos.push_plan p WHERE p.batch_id = b.batch_id AND p.model_version = :version)
     ORDER BY b.published_at DESC LIMIT 1) AS batch_id
 FROM kairos.push_batch l
 WHERE l.status = 'live' AND l.model_version = :version AND l.plan_date >= :since
@@ -35,7 +35,8 @@ class ModelRollback:
     Attributes:
         event: The move of the alias.
         plans: (plan date, the earlier champion's batch that is live again) of every plan that was affected;
-            None where the earlier champion has never planned that date alone.
+            None where the earlier champion has not planned that date, or not without the one that is taken
+            back, which had pushes of its own in it as a canary.
     """
 
     event: PromotionEvent

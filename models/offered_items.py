@@ -16,6 +16,7 @@ from models.policy.columns import Columns, Level, Longs, Values
 from models.policy.facts import PolicyContext, codes_of, sorted_codes
 from models.policy.item_facts import item_facts, purchase_facts
 from models.policy.params import PolicyParams
+from models.price_medians import filled_prices, price_medians
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def offered_items(
     Raises:
         KairosError: A repeated candidate.
     """
-    prices, imputed = expected_prices(scored["price"], scored["category"])
+    usual = context.usual_prices
+    if usual is None:
+        usual = price_medians(scored["price"], scored["category"])
+    prices, imputed = filled_prices(scored["price"], scored["category"], usual)
     rows = np.flatnonzero(reachable[codes_of(user_ids, scored["user_id"])])
     own = scored if len(rows) == len(scored) else scored.iloc[rows]
     slot = codes_of(user_ids, own["user_id"]) * len(DAYPARTS) + codes_of(pd.Index(DAYPARTS), own["slot"])
@@ -103,24 +107,6 @@ def offered_items(
         ),
         imputed,
     )
-
-
-def expected_prices(prices: pd.Series, categories: pd.Series) -> tuple[NDArray[np.float64], int]:
-    """(a price for every row, how many were missing).
-
-    A gap takes its category's median, else the overall one.
-    Without any known price every item counts as 1, so that values still order by probability.
-
-    Examples:
-        >>> expected_prices(pd.Series([2.0, 4.0, None, None]), pd.Series(["a", "a", "a", "b"]))
-        (array([2., 4., 3., 3.]), 2)
-    """
-    known = pd.to_numeric(prices, errors="coerce").astype(float)
-    missing = int(known.isna().sum())
-    if missing:
-        overall = 1.0 if missing == len(known) else float(known.median())
-        known = known.fillna(known.groupby(categories, observed=True).transform("median")).fillna(overall)
-    return np.asarray(known, dtype=np.float64), missing
 
 
 def _refuse_repeated(keys: Longs) -> None:

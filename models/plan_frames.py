@@ -49,7 +49,18 @@ def push_id_of(plan_date: date, user_id: str, slot: str) -> str:
         >>> push_id_of(date(2017, 12, 4), "1", "evening")
         '5ce2486c13293e257e90d88764edce25'
     """
-    return hashlib.sha256(f"kairos|{plan_date.isoformat()}|{user_id}|{slot}".encode()).hexdigest()[:32]
+    return push_ids_of(plan_date, [user_id], [slot])[0]
+
+
+def push_ids_of(plan_date: date, user_ids: Iterable[str], slots: Iterable[str]) -> list[str]:
+    """`push_id_of` of each."""
+    begun = hashlib.sha256(f"kairos|{plan_date.isoformat()}|".encode())
+    names = []
+    for user_id, slot in zip(user_ids, slots, strict=True):
+        digest = begun.copy()
+        digest.update(f"{user_id}|{slot}".encode())
+        names.append(digest.hexdigest()[:32])
+    return names
 
 
 def plan_frames(
@@ -63,15 +74,17 @@ def plan_frames(
 ) -> Plan:
     """The plan from the chosen slots and their items, in published columns and a fixed order."""
     chosen = chosen.sort_values(["user_id", "send_epoch_seconds"], ignore_index=True)
-    push_ids = [
-        push_id_of(plan_date, user, slot)
-        for user, slot in zip(chosen["user_id"], chosen["slot"], strict=True)
-    ]
-    items = items.assign(
-        push_id=items["slot_row"].map(dict(zip(chosen["slot_row"], push_ids, strict=True))),
-        reasons=_ranked(items["rank"]),
-    ).sort_values(["push_id", "rank"], ignore_index=True)
-    lead = items[items["rank"] == 1].set_index("push_id").reindex(push_ids)
+    push_ids = np.array(push_ids_of(plan_date, chosen["user_id"], chosen["slot"]), dtype=object)
+    of_push = pd.Index(chosen["slot_row"]).get_indexer(items["slot_row"])
+    by_name = np.empty(len(push_ids), dtype=np.int64)  # numbers sort faster than names
+    by_name[np.argsort(push_ids)] = np.arange(len(push_ids))
+    rank = items["rank"].to_numpy(dtype=np.int64)
+    order = np.lexsort([rank, by_name[of_push]])
+    items, of_push, rank = items.iloc[order].reset_index(drop=True), of_push[order], rank[order]
+    items = items.assign(push_id=push_ids[of_push], reasons=_ranked(rank))
+    is_lead = rank == 1
+    lead = np.empty(len(push_ids), dtype=np.int64)
+    lead[of_push[is_lead]] = np.flatnonzero(is_lead)
     pushes = pd.DataFrame(
         {
             "push_id": push_ids,
@@ -83,11 +96,11 @@ def plan_frames(
             "timezone": chosen["timezone"],
             "scene": _scenes(chosen),
             "channel": "push",
-            "item_id": lead["item_id"].to_numpy(),
+            "item_id": items["item_id"].to_numpy()[lead],
             "p_engage": chosen["p_engage"],
             "expected_value": chosen["expected_value"],
             "propensity": chosen["propensity"],
-            "reasons": lead["reasons"].to_numpy(),
+            "reasons": items["reasons"].to_numpy()[lead],
             "model_version": model_version,
             "policy_version": policy_version,
             "experiment": None,
@@ -141,13 +154,13 @@ def joined_plans(plans: Sequence[Plan]) -> Plan:
     )
 
 
-def _ranked(rank: pd.Series) -> NDArray[np.object_]:
+def _ranked(rank: NDArray[np.int64]) -> NDArray[np.object_]:
     """What is said of an item until its own reasons are known; one object a rank, for there are few."""
     said = [
         [{"code": "top_score", "words": f"ranked {place} of what may be offered"}]
-        for place in range(1, int(rank.max()) + 1 if len(rank) else 1)
+        for place in range(1, int(rank.max(initial=0)) + 1)
     ]
-    return np.asarray(_column(said)[rank.to_numpy(dtype=np.int64) - 1])
+    return np.asarray(_column(said)[rank - 1])
 
 
 def _column(values: Iterable[object]) -> NDArray[np.object_]:

@@ -1,72 +1,67 @@
-"""What an item without a price is taken to cost: its category's median over all candidates, of every shard.
+"""What an item without a price is taken to cost: the median of its category's items, each counted once.
 
-Counts of each price add up, so shards are read one at a time, and the medians are those of all rows together.
+They are known before anybody is scored, so that a shard of users is planned without a look at the others.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 
-def price_counts(prices: pd.Series, categories: pd.Series) -> pd.DataFrame:
-    """(category, price, rows), one row a known price of a category; a candidate may have no category."""
-    of_price, distinct = pd.factorize(pd.to_numeric(prices, errors="coerce").to_numpy(dtype=np.float64))
-    of_category, named = pd.factorize(categories)  # codes are enough for millions of candidates
-    kinds = len(named) + 1
-    key = (of_price * kinds + of_category + 1)[of_price >= 0]  # -1 where there is no category
-    counted = pd.Series(key).value_counts(sort=False)
-    found, names = counted.index.to_numpy(), np.array([None, *named], dtype=object)
-    columns = {
-        "category": names[found % kinds],
-        "price": distinct[found // kinds],
-        "rows": counted.to_numpy(),
-    }
-    return pd.DataFrame(columns).sort_values(["category", "price"], ignore_index=True)
+def item_prices(history: pd.DataFrame, item_ids: pd.Index) -> pd.Series:
+    """Mean price paid a unit, one a row of `item_ids`; NaN where nobody told amount and quantity.
+
+    Args:
+        history: (item_id, quantity, amount), one row a thing bought or looked at.
+
+    Examples:
+        >>> told = {"item_id": ["a", "a", "b"], "quantity": [1, 2, None], "amount": [2.0, 7.0, 5.0]}
+        >>> item_prices(pd.DataFrame(told), pd.Index(["a", "b"])).tolist()
+        [3.0, nan]
+    """
+    paid = history[["item_id", "quantity", "amount"]].dropna()
+    sums = paid.groupby(paid["item_id"].astype(object))[["quantity", "amount"]].sum().reindex(item_ids)
+    sums = sums.astype(np.float64)
+    return (sums["amount"] / sums["quantity"].where(sums["quantity"] > 0)).rename("price")
 
 
-def price_medians(counts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def price_medians(prices: pd.Series, categories: pd.Series) -> pd.DataFrame:
     """(category, price), one row a category, and the overall median last, whose category is null.
 
     Empty when no price is known.
 
+    Args:
+        prices, categories: Of each item, in the same order; an item may have no category.
+
     Examples:
-        >>> first = price_counts(pd.Series([2.0, 4.0, None]), pd.Series(["a", "a", "b"]))
-        >>> second = price_counts(pd.Series([9.0]), pd.Series(["b"]))
-        >>> price_medians([second, first])["price"].tolist()
+        >>> price_medians(pd.Series([2.0, 4.0, None, 9.0]), pd.Series(["a", "a", "b", "b"]))["price"].tolist()
         [3.0, 9.0, 4.0]
     """
-    parts = list(counts)
-    every = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    if every.empty:
-        return pd.DataFrame({"category": pd.Series(dtype=object), "price": pd.Series(dtype=np.float64)})
-    rows = [
-        {"category": category, "price": _median(own)}
-        for category, own in every[every["category"].notna()].groupby("category", sort=True)
-    ]
-    return pd.DataFrame([*rows, {"category": None, "price": _median(every)}])
+    known = pd.DataFrame({"category": np.asarray(categories, object), "price": np.asarray(prices, float)})
+    known = known[known["price"].notna()]
+    if known.empty:
+        return known.reset_index(drop=True)
+    own = known.groupby("category", sort=True)["price"].median().reset_index()
+    return pd.concat([own, pd.DataFrame({"category": [None], "price": [known["price"].median()]})])
 
 
 def filled_prices(
     prices: pd.Series, categories: pd.Series, medians: pd.DataFrame
 ) -> tuple[NDArray[np.float64], int]:
-    """(a price for every row, how many were missing); 1 for all while no price is known anywhere."""
-    known = pd.to_numeric(prices, errors="coerce").to_numpy(dtype=np.float64).copy()
+    """(a price for every row, how many were missing); 1 for all while no price is known anywhere.
+
+    Args:
+        medians: From `price_medians`.
+    """
+    known = pd.to_numeric(prices, errors="coerce").to_numpy(dtype=np.float64)
     missing = np.isnan(known)
-    if missing.any():
+    count = int(missing.sum())
+    if count:
         named = medians[medians["category"].notna()].set_index("category")["price"]
         overall = 1.0 if medians.empty else float(medians["price"].iloc[-1])
         own = categories[missing].astype(object).map(named).astype(float).fillna(overall)
+        known = known.copy()
         known[missing] = own.to_numpy()
-    return known, int(missing.sum())
-
-
-def _median(counted: pd.DataFrame) -> float:
-    by_price = counted.groupby("price", sort=True)["rows"].sum()
-    ends = by_price.to_numpy().cumsum()
-    total = int(ends[-1])
-    places = np.searchsorted(ends, [(total - 1) // 2, total // 2], side="right")
-    return float(by_price.index.to_numpy(dtype=np.float64)[places].mean())
+    return known, count

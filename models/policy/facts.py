@@ -35,6 +35,8 @@ class PolicyContext:
         pushes: (user_id, sent_at, channel); sent or planned by any campaign, each once, without the batch
             that this plan replaces.
         stops: `STOP_COLUMNS`, the kill switches that are on.
+        usual_prices: From `price_medians`: what candidates without a price are taken to cost; None: the
+            medians of the candidates themselves, which only a plan of everybody at once may take.
     """
 
     as_of: datetime
@@ -42,6 +44,7 @@ class PolicyContext:
     purchases: pd.DataFrame
     pushes: pd.DataFrame
     stops: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(STOP_COLUMNS)))
+    usual_prices: pd.DataFrame | None = None
 
 
 def user_facts(
@@ -202,7 +205,10 @@ def sorted_codes(values: pd.Series) -> tuple[NDArray[np.int64], pd.Index]:
     codes = values.cat.codes.to_numpy().astype(np.int64)
     seen = np.flatnonzero(np.bincount(codes + 1, minlength=len(values.cat.categories) + 1)[1:])
     names = values.cat.categories.to_numpy(dtype=object)[seen]
-    order = np.argsort(names, kind="stable")
+    if pd.Index(names).is_monotonic_increasing:
+        order = np.arange(len(names))
+    else:
+        order = np.argsort(names, kind="stable")
     place = np.full(len(values.cat.categories) + 1, -1, dtype=np.int64)
     place[seen[order]] = np.arange(len(seen))
     return place[codes], pd.Index(names[order])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,18 @@ def test_work_is_done_here_and_beside_with_the_environment_that_was_asked_for() 
         processes.close()
     assert set(found) == {"", "half"}
     assert not multiprocessing_children()
+
+
+def test_the_process_beside_has_lightgbm_without_what_only_its_estimators_need() -> None:
+    processes = ShardProcesses(2, {})
+    loaded = partial(eval, "[name in __import__('sys').modules for name in ('lightgbm', 'sklearn')]")
+    later = partial(eval, "__import__('sklearn.isotonic').isotonic.IsotonicRegression.__name__")
+    try:
+        with processes._here:
+            assert processes.run(loaded) == [True, False]
+            assert processes.run(later) == "IsotonicRegression"
+    finally:
+        processes.close()
 
 
 def test_a_process_that_is_killed_is_said_and_the_next_call_starts_another() -> None:

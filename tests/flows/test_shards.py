@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from datetime import time as clock
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from small_market import AS_OF
 
 from features.errors import KairosError
 from features.user_buckets import BUCKETS, bucket_ranges, shards_for, user_buckets
+from flows.day_scores import DayScores
 from flows.planned_shards import PlannedShards, planned_shards
+from flows.scored_shards import remove_scores, scored_shards
 from infra.plan_content import PLAN_TABLES, canonical_rows
-from models.price_medians import filled_prices, price_counts, price_medians
+from infra.settings import load_settings
 
 MOMENT = datetime.combine(AS_OF, clock(), UTC)
 REPOSITORY = Path(__file__).parents[2]
@@ -95,23 +102,45 @@ def test_a_shard_that_is_there_twice_or_not_at_all_is_no_plan(parts, tmp_path: P
         _ = PlannedShards(tuple(shards.shards[n] for n in chosen)).digest
 
 
-def test_a_full_disk_leaves_no_shard_that_counts(parts, tmp_path: Path, monkeypatch) -> None:
-    import resource
-
-    shards = write(tmp_path, 2, parts[2], order=[0])
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 4 kB."""
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, before[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
-            shards.shards[1].write(parts[2](bucket_ranges(2)[1]), {"pushes": 1})
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_leaves_no_shard_that_counts(parts, tmp_path: Path) -> None:
+    shards = write(tmp_path, 2, parts[2], order=[0])
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        shards.shards[1].write(parts[2](bucket_ranges(2)[1]), {"pushes": 1})
     assert shards.missing == [1]
     assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
     shards.shards[1].write(parts[2](bucket_ranges(2)[1]), {"pushes": 1})
     assert content_of(shards) == content_of(canonical_rows(parts[0], parts[1]))
+
+
+def test_a_full_disk_leaves_no_scores_that_count(tmp_path: Path) -> None:
+    shard = scored_shards(load_settings(home=tmp_path), "m1", AS_OF, MOMENT, "inputs", 10).shards[0]
+    many = pd.DataFrame({"user_id": [f"u{n}" for n in range(5_000)], "score": np.arange(5_000) / 7})
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        shard.write(DayScores(many, many))
+    assert not shard.exist and not [*tmp_path.glob("scored/*/*")]
+    shard.write(DayScores(many, many))
+    assert shard.exist and len(shard.read_timing()) == 5_000
+
+
+def test_scores_of_days_gone_by_do_not_pile_up(tmp_path: Path) -> None:
+    for version, name in (("m1", "2017-11-26-x.timing.parquet"), ("m2", "2017-11-27-x.candidates.parquet")):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / name).touch()
+    remove_scores(tmp_path, date(2017, 11, 27))
+    assert [path.name for path in tmp_path.glob("*/*")] == ["2017-11-27-x.candidates.parquet"]
 
 
 def test_a_file_that_was_damaged_is_noticed(parts, tmp_path: Path) -> None:
@@ -122,16 +151,6 @@ def test_a_file_that_was_damaged_is_noticed(parts, tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(KairosError, match=r"push_plan_item\.arrow has another checksum .* run kairos score"):
         content_of(shards)
-
-
-def test_prices_are_imputed_from_all_shards() -> None:
-    prices = pd.Series([1.0, 2.0, 9.0, None, None, 5.0, None])
-    kinds = pd.Series(["a", "a", "a", "a", "b", None, "c"])
-    halves = [price_counts(prices[rows], kinds[rows]) for rows in (slice(0, 2), slice(2, 7))]
-    filled, missing = filled_prices(prices, kinds, price_medians(halves))
-    assert (filled.tolist(), missing) == ([1.0, 2.0, 9.0, 2.0, 3.5, 5.0, 3.5], 3)
-    nothing, missing = filled_prices(pd.Series([None, None]), pd.Series(["a", "b"]), price_medians([]))
-    assert (nothing.tolist(), missing) == ([1.0, 1.0], 2)
 
 
 def test_shards_are_as_many_as_memory_asks() -> None:
@@ -203,17 +222,18 @@ RUN = """
 import sys
 from datetime import date, datetime
 from flows.candidate_scores import score_candidates
-from flows.plan_batch import plan_candidates, publish_plan
+from flows.plan_batch import plan_candidates, plan_on_the_way, publish_plan
 from flows.planners import planners_of
 from flows.shard_processes import shard_processes
 from infra.settings import load_settings
 
 version, as_of, day = sys.argv[1], datetime.fromisoformat(sys.argv[2]), date.fromisoformat(sys.argv[3])
+planners = planners_of(version, None)
 print("begun", flush=True)
 with shard_processes(load_settings()) as processes:
-    score_candidates(version, as_of, day, processes)
-    planned = plan_candidates(planners_of(version, None), as_of, day, processes)
-print(publish_plan(planners_of(version, None), as_of, day, planned).checksum, flush=True)
+    score_candidates(version, as_of, day, processes, then=plan_on_the_way(planners[0], as_of, day))
+    planned = plan_candidates(planners, as_of, day, processes)
+print(publish_plan(planners, as_of, day, planned).checksum, flush=True)
 """
 
 
@@ -230,30 +250,45 @@ def _run(champion: str) -> subprocess.Popen[str]:
     )
 
 
+def _finished(home: Path) -> int:
+    """How many files of shards lie there whole."""
+    every = (path for folder in ("scored", "planned") for path in home.glob(f"{folder}/*/[0-9]*-of-0005*"))
+    return sum(not path.name.endswith(".partial") for path in every)
+
+
+def _unpublish() -> None:
+    """The day's batch was never there, so that the next run has to load it."""
+    from flows.wiring import open_stores
+    from infra.plan_partitions import drop_partitions
+
+    with open_stores().database.session() as session:
+        query = "SELECT batch_id FROM kairos.push_batch WHERE plan_date = %s"
+        for (batch_id,) in session.execute(query, [AS_OF]).fetchall():
+            assert drop_partitions(session, batch_id)
+            session.execute("DELETE FROM kairos.push_batch WHERE batch_id = %s", [batch_id])
+
+
 @pytest.mark.parametrize(
     "kills", [KILLS, pytest.param(MANY_KILLS, marks=pytest.mark.many_kills)], ids=["few", "many"]
 )
 def test_a_run_killed_at_any_moment_goes_on_where_it_stopped(sharded, kills: int) -> None:
-    """Each run is killed when one more file lies there than before: any moment of any stage comes up."""
+    """Each run is killed a random moment after it got so much further, the last ones in publishing."""
     from flows.wiring import open_stores
 
-    home = open_stores().settings.home
-    left = 0
-    for kill in range(kills):
+    home, chance, files = open_stores().settings.home, random.Random(5), 5 * (2 + 4)
+    _unpublish()
+    for kill in range(1, kills + 1):
         run = _run(sharded.champion)
         assert run.stdout.readline() == "begun\n"
-        wanted = left + 1 + kill % 3
-        while run.poll() is None:
-            found = len([*home.glob("scored/*/*-of-0005*"), *home.glob("planned/*/*")])
-            if found >= wanted:
-                break
+        while run.poll() is None and _finished(home) < files * kill // kills:
             time.sleep(0.002)
+        time.sleep(chance.random() * 0.2)
         run.kill()
         run.wait()
-        left = len([*home.glob("scored/*/*-of-0005*.parquet"), *home.glob("planned/*/*.json")])
     last = _run(sharded.champion)
     told = last.communicate(timeout=300)[0].split()
     assert told == ["begun", sharded.checksum]
+    assert not [*home.glob("scored/*/*.partial"), *home.glob("planned/*/*"), *home.glob("planned/*/.*")]
 
 
 def test_two_workers_of_which_one_is_killed_make_the_same_plan(sharded, monkeypatch) -> None:

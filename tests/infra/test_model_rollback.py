@@ -52,6 +52,19 @@ def test_the_earlier_champion_and_its_plan_are_back_together(registry, database)
     assert set(store.read_live(PLAN_DATE)["model_version"]) == {"m1"}
 
 
+def test_a_plan_with_pushes_of_the_version_that_is_taken_back_stays_away(registry, database) -> None:
+    store = PlanStore(database)
+    before = published(store, "m1", 0.5)
+    published(store, "m1", 0.6, canary="m2")
+    published(store, "m2", 0.7)
+    published(store, "m1", 0.6, TOMORROW, canary="m2")
+    only = published(store, "m2", 0.7, TOMORROW)
+    done = roll_back_model(database, PLAN_DATE, "ada", "opt-outs")
+    assert done.plans == ((PLAN_DATE, before), (TOMORROW, None))
+    assert live(store) == before and live(store, TOMORROW) == only
+    assert set(store.read_live(PLAN_DATE)["model_version"]) == {"m1"}
+
+
 def test_what_was_sent_stays_as_it_was(registry, database) -> None:
     store = PlanStore(database)
     published(store, "m1", 0.5)

@@ -111,6 +111,31 @@ def test_a_planners_session_cut_in_mid_copy(database, rows: PlanRows) -> None:
     assert len(tables(database)) == 3
 
 
+def test_a_planners_session_cut_between_copy_and_switch(database, rows: PlanRows) -> None:
+    """All is loaded, nothing switched: the next run switches to what lies there, without loading again."""
+    store = PlanStore(database)
+    before = store.publish(small_plan(users=5, score=0.1), **PUBLICATION)
+
+    def cut() -> None:
+        with database.session() as session:
+            session.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                "AND datname = current_database() AND pid IN (SELECT pid FROM pg_locks "
+                "WHERE locktype = 'advisory')"
+            )
+
+    with pytest.raises(KairosError, match="was lost"):
+        store.publish_content(rows, **PUBLICATION, is_wanted=cut)
+    assert store.live_batch(PLAN_DATE).batch_id == before.batch_id
+    assert len(store.read_live(PLAN_DATE)) == 5
+
+    def unread() -> None:
+        raise AssertionError("loaded again")
+
+    assert store.publish_content(Interrupted(rows, unread), **PUBLICATION).checksum == rows.digest.checksum
+    assert len(store.read_live(PLAN_DATE)) == 2_000
+
+
 def test_a_disk_that_fills_while_shards_are_read(database, rows: PlanRows) -> None:
     def full() -> None:
         raise OSError(28, "No space left on device")

@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 from models.groups import best_first, place_within, rows_between
 
 
-@given(st.integers(0, 200), st.integers(0, 10_000), st.sampled_from([1, 7, 1 << 40]))
-def test_best_first_is_the_order_of_all_three_keys(count, seed, span):
+@given(
+    st.integers(0, 200),
+    st.integers(0, 10_000),
+    st.sampled_from([1, 7, 1 << 40]),
+    st.sampled_from(["mixed", "together", "ascending"]),
+)
+def test_best_first_is_the_order_of_all_three_keys(count, seed, span, lie):
     rng = np.random.default_rng(seed)
     group, item = rng.integers(0, 5, count), rng.integers(0, span, count)
+    if lie != "mixed":
+        group = np.sort(group) if lie == "ascending" else np.array([3, 0, 9, 1, 6])[np.sort(group)]
     score = rng.standard_normal(count).round(1)  # ties
     expected = np.lexsort([item, -score, group])
     found = best_first(group, score, item)

@@ -19,6 +19,7 @@ from models.plan_frames import PUSH_COLUMNS, Plan, push_id_of, with_reasons
 from models.policy.facts import PolicyContext
 from models.policy.params import PolicyParams
 from models.policy.quiet_hours import in_quiet_window, minute_of_day
+from models.price_medians import filled_prices, price_medians
 
 PLAN_DATE = date(2017, 12, 4)
 AS_OF = datetime(2017, 12, 4, 5, tzinfo=UTC)  # midnight in New York
@@ -411,6 +412,25 @@ def test_missing_prices_take_the_category_median():
     plan = plan_of(scored, timing=timing_frame(scored, 1.0))
     assert plan.pushes["expected_value"].iloc[0] == pytest.approx(0.25 * 0.5 * (2 + 4 + 3))
     assert plan.summary["prices_imputed"] == 1
+
+
+def test_missing_prices_take_the_catalogues_median_where_it_is_known():
+    scored = scored_frame(items=3, category="c")
+    scored["price"] = [2.0, 4.0, np.nan]
+    scored["p_item"] = 0.5
+    usual = price_medians(pd.Series([1.0, 9.0, 6.0, 50.0]), pd.Series(["c", "c", "c", "d"]))
+    context = replace(context_for(scored), usual_prices=usual)
+    plan = plan_of(scored, timing=timing_frame(scored, 1.0), context=context)
+    assert plan.pushes["expected_value"].iloc[0] == pytest.approx(0.25 * 0.5 * (2 + 4 + 6))
+
+
+def test_prices_that_nobody_told_are_guessed_from_the_nearest_that_somebody_did():
+    usual = price_medians(pd.Series([1.0, 2.0, 9.0, None]), pd.Series(["a", "a", None, "b"]))
+    prices, kinds = pd.Series([5.0, None, None, None]), pd.Series(["a", "a", "b", None])
+    filled, missing = filled_prices(prices, kinds, usual)
+    assert (filled.tolist(), missing) == ([5.0, 1.5, 2.0, 2.0], 3)
+    nothing = price_medians(pd.Series([None, None]), pd.Series(["a", "b"]))
+    assert filled_prices(prices, kinds, nothing)[0].tolist() == [5.0, 1.0, 1.0, 1.0]
 
 
 def test_send_times_on_the_day_clocks_change():

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from features.scenes import SCENE_PARTS, UNKNOWN
 from features.user_buckets import bucket_ranges
@@ -21,12 +22,13 @@ from flows.scored_files import write_frame
 from infra.plan_content import canonical_rows
 from models.compiled import CompiledRanker
 from models.plan import PolicyContext, PolicyParams, build_plan
-from models.price_medians import filled_prices, price_counts
+from models.price_medians import price_medians
 from models.ranker import Ranker
 from tests.benchmarks.scoring_parts.made_up_plan import AS_OF, PLAN_DATE, SLOTS
 
 FEATURES = 60
 ITEMS = 20_000
+CATEGORIES = tuple(f"c{n}" for n in range(200))
 NAMES = tuple(f"f{n}" for n in range(FEATURES))
 RANKER = "ranker.json"
 _ZONES = ("America/New_York", "Europe/Berlin", "Asia/Tokyo", "UTC")
@@ -60,51 +62,43 @@ class Laps(dict[str, float]):
         self._clock = now
 
 
-def score_one(number: int, folder: str, out: str, model: str) -> tuple[pd.DataFrame, str, Laps]:
-    """(price counts of the shard, whose scores now lie on disk, how they were predicted, seconds)."""
+def score_and_plan(number: int, folder: str, out: str, model: str) -> tuple[str, Laps]:
+    """(how the shard's scores were predicted, seconds); its scores and its part of the plan lie on disk.
+
+    Planned while the scores are at hand, as a scoring run does where nothing is on trial.
+    """
     laps = Laps()
+    count = len(list(Path(folder).glob("*.parquet")))
     scorer, ranker = predictor(Path(model), threads=1)
     keys, features = read_shard(_shard(folder, number))
     laps.end("read")
     keys["score"] = scorer.score(features.to_pandas(split_blocks=True), 1)
     keys["p_item"] = ranker.chances(keys["score"].to_numpy())
+    del features
     laps.end("predict")
-    write_frame(keys, _scores(out, number))
-    counts = price_counts(keys["price"], keys["category"])
+    write_frame(keys, Path(out) / f"{number}.scores.parquet")
     laps.end("write_scores")
-    return counts, scorer.outcome.words, laps
-
-
-def plan_one(number: int, folder: str, out: str, medians: pd.DataFrame) -> Laps:
-    """Seconds; the shard's part of the plan lies on disk."""
-    laps = Laps()
-    count = len(list(Path(folder).glob("*.parquet")))
-    made = plan_of(pd.read_parquet(_scores(out, number)), medians)
+    made = plan_of(keys)
     laps.end("plan")
     rows = canonical_rows(made, PLAN_DATE, bucket_ranges(count)[number])
     laps.end("canonical")
     planned_shards(Path(out), "bench", count).shards[number].write(rows, made.summary)
-    laps.end("write")
-    return laps
+    laps.end("write_plan")
+    return scorer.outcome.words, laps
 
 
 def _shard(folder: str, number: int) -> Path:
     return Path(folder) / f"{number:04d}.parquet"
 
 
-def _scores(out: str, number: int) -> Path:
-    return Path(out) / f"{number}.scores.parquet"
-
-
-def plan_of(keys: pd.DataFrame, medians: pd.DataFrame) -> Any:
+def plan_of(keys: pd.DataFrame) -> Any:
     """The shard's plan under policy."""
     users = keys["user_id"].astype(object).unique()
     zone = np.arange(len(users)) % len(_ZONES)
     people = pd.DataFrame({"user_id": users, "timezone": np.array(_ZONES, dtype=object)[zone]})
     people["push_consent"] = True
     scene = pd.Categorical([UNKNOWN]).take(np.zeros(len(keys), dtype=np.intp))
-    price, _ = filled_prices(keys["price"], keys["category"], medians)
-    scored = keys.assign(price=price, **dict.fromkeys(SCENE_PARTS, scene))
+    scored = keys.assign(**dict.fromkeys(SCENE_PARTS, scene))
     timing = pd.DataFrame(
         {
             "user_id": np.repeat(users, len(SLOTS)),
@@ -116,12 +110,20 @@ def plan_of(keys: pd.DataFrame, medians: pd.DataFrame) -> Any:
         {"user_id": [], "item_id": [], "last_bought_epoch_seconds": [], "mean_gap_days": []}
     )
     sent = pd.DataFrame({"user_id": [], "sent_at": pd.to_datetime([], utc=True), "channel": []})
-    context = PolicyContext(AS_OF - timedelta(hours=5), catalogue(), nothing, sent)
+    items, usual = catalogue()
+    context = PolicyContext(AS_OF - timedelta(hours=5), items, nothing, sent, usual_prices=usual)
     return build_plan(scored, timing, people, context, PolicyParams(), PLAN_DATE, "bench")
 
 
 @lru_cache(maxsize=1)
-def catalogue() -> pd.DataFrame:
-    """Every item, to be had; read once a process, as a run does."""
-    items = pd.DataFrame({"item_id": [f"item-{n:05d}" for n in range(ITEMS)]})
-    return items.assign(available=True, stock=5.0, sensitive=False)
+def catalogue() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(every item, to be had, what items without a price are taken to cost); once a process, as in a run."""
+    item = np.arange(ITEMS)
+    items = pd.DataFrame({"item_id": [f"item-{n:05d}" for n in item]})
+    usual = price_medians(pd.Series(prices_of(item)), pd.Series(CATEGORIES)[item % len(CATEGORIES)])
+    return items.assign(available=True, stock=5.0, sensitive=False), usual
+
+
+def prices_of(item: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What each item costs; nan of one in fifty."""
+    return np.where(item % 50 == 0, np.nan, 1.0 + item % 97)

@@ -1,8 +1,9 @@
 """A whole scoring run in shards beside the sum of its three limits, and the memory that both take.
 
-A run reads features of given candidates, predicts, plans under policy, writes its shards and publishes; the
-limits are the read alone, the prediction alone and a bare binary COPY of the same rows. Candidates and their
-features lie there as Parquet, a file a shard: finding candidates is measured by `make bench-ranking`.
+A run reads features of given candidates, predicts, plans under policy, writes its shards (scores and plan)
+and publishes; the limits are the read alone, the prediction alone and a bare binary COPY of the same rows.
+Candidates and their features lie there as Parquet, a file a shard: finding candidates is measured by
+`make bench-ranking`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from infra.plan_store import PlanStore
 from infra.settings import load_settings
 from models.calibration import Calibrator
 from models.forest_object import compile_forest, load_forest
-from models.price_medians import price_counts, price_medians
 from models.ranker import Ranker
 from tests.benchmarks.scale.measure import run_apart, timed
 from tests.benchmarks.scoring_parts.made_up_plan import PLAN_DATE, PUBLICATION, SLOTS
@@ -39,15 +39,16 @@ from tests.benchmarks.scoring_parts.part import Effort, Found, Part, Say
 from tests.benchmarks.scoring_parts.publication import bare_copy
 from tests.benchmarks.scoring_parts.server import throwaway_database
 from tests.benchmarks.scoring_parts.shard_work import (
+    CATEGORIES,
     FEATURES,
     ITEMS,
     NAMES,
     RANKER,
     plan_of,
-    plan_one,
     predictor,
+    prices_of,
     read_shard,
-    score_one,
+    score_and_plan,
 )
 
 FULL_USERS = 200_000
@@ -155,9 +156,9 @@ def make_data(folder: Path, users: int, candidates: int) -> None:
             "slot": pa.DictionaryArray.from_arrays(pa.array(slot.astype(np.int8)), pa.array(SLOTS)),
             "item_id": pa.DictionaryArray.from_arrays(pa.array(item.astype(np.int32)), items),
             "category": pa.DictionaryArray.from_arrays(
-                pa.array((item % 200).astype(np.int16)), pa.array([f"c{n}" for n in range(200)])
+                pa.array((item % len(CATEGORIES)).astype(np.int16)), pa.array(CATEGORIES)
             ),
-            "price": pa.array(np.where(item % 50 == 0, np.nan, 1.0 + item % 97).astype(np.float32)),
+            "price": pa.array(prices_of(item).astype(np.float32)),
         }
         matrix = rng.random((FEATURES, count), dtype=np.float32)
         columns |= {f"f{n}": pa.array(matrix[n]) for n in range(FEATURES)}
@@ -186,20 +187,17 @@ def contend_run(folder: str, model: str, threads: int) -> dict[str, Any]:
                         ]
                         return [one.result() for one in started]
 
-                scored = every(score_one, model=model)
-                medians = price_medians([counts for counts, _, _ in scored])
-                spent["score"], clock = time.perf_counter() - clock, time.perf_counter()
-                planned = every(plan_one, medians=medians)
-                spent["plan"], clock = time.perf_counter() - clock, time.perf_counter()
+                made = every(score_and_plan, model=model)
+                spent["score_and_plan"], clock = time.perf_counter() - clock, time.perf_counter()
             plan = planned_shards(Path(out), "bench", len(files))
             PlanStore(database).publish_content(plan, **PUBLICATION)
             spent["publish"] = time.perf_counter() - clock
         work: dict[str, float] = {}
-        for part in (*(laps for _, _, laps in scored), *planned):
+        for _, part in made:
             for stage, seconds in part.items():
                 work[stage] = work.get(stage, 0.0) + seconds
         return {
-            "predictor": scored[0][1],
+            "predictor": made[0][0],
             "stages": spent,
             "process_seconds": work,
             "rows_published": sum(plan.digest.rows.values()),
@@ -227,8 +225,7 @@ def contend_limits(folder: str, model: str, threads: int) -> dict[str, float]:
         predicted += time.perf_counter() - began
         if not some:  # one shard's plan stands for all: what is copied is as many times that
             keys["p_item"] = ranker.chances(keys["score"].to_numpy())
-            medians = price_medians([price_counts(keys["price"], keys["category"])])
-            some.append(canonical_rows(plan_of(keys, medians), PLAN_DATE, buckets))
+            some.append(canonical_rows(plan_of(keys), PLAN_DATE, buckets))
     rows = some[0]
     times = len(files)
     many = PlanRows({table: rows.encoded[table] * times for table in PLAN_TABLES}, rows.digest)
