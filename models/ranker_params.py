@@ -19,6 +19,7 @@ _SMALLEST = {
     "refits": 0,
     "pointwise_trees": 0,
 }
+_FEWEST_FEATURES = 40  # a tree that sees only a handful can learn no two that matter together
 _OF_PAIRS = ("metric", "eval_at", "label_gain", "lambdarank_truncation_level")
 
 
@@ -27,7 +28,8 @@ class RankerParams:
     """How the ranker is fitted.
 
     Attributes:
-        learning_rate, leaves, min_rows_per_leaf, feature_share, row_share, l2: LightGBM's, by purpose.
+        learning_rate, leaves, min_rows_per_leaf, row_share, l2: LightGBM's, by purpose.
+        feature_share: Of the columns, drawn anew for each tree; more where that were fewer than 40.
         max_trees: Upper bound; validation NDCG@10 decides when to stop.
         patience_trees: Trees without a better validation NDCG@10 before stopping.
         truncation: Ranks whose order LambdaRank cares about.
@@ -48,17 +50,17 @@ class RankerParams:
     learning_rate: float = 0.08
     leaves: int = 31
     min_rows_per_leaf: int = 200
-    feature_share: float = 0.6
+    feature_share: float = 0.3
     row_share: float = 0.8
     l2: float = 5.0
     max_trees: int = 600
-    patience_trees: int = 40
+    patience_trees: int = 60
     truncation: int = 20
     boosters: int = 1
     refits: int = 1
-    pointwise_trees: int = 300
-    pointwise_rate: float = 0.08
-    pointwise_negatives: int = 60
+    pointwise_trees: int = 350
+    pointwise_rate: float = 0.07
+    pointwise_negatives: int = 40
     few_targets: int = 0
     monotone: bool = True
     threads: int = 2
@@ -101,7 +103,7 @@ def lightgbm_settings(
         "learning_rate": params.learning_rate,
         "num_leaves": params.leaves,
         "min_data_in_leaf": params.min_rows_per_leaf,
-        "feature_fraction": params.feature_share,
+        "feature_fraction": max(params.feature_share, min(1.0, _FEWEST_FEATURES / max(len(names), 1))),
         "bagging_fraction": params.row_share,
         "bagging_freq": 1,
         "lambda_l2": params.l2,

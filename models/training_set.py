@@ -42,7 +42,7 @@ class SamplingParams:
         need all candidates.
     """
 
-    negatives_per_query: int | None = 120
+    negatives_per_query: int | None = 80
     seed: int = 20_171_204
 
     def __post_init__(self) -> None:
