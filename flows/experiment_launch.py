@@ -176,7 +176,12 @@ def arm_words(arm: Arm) -> str:
 def _is_same(design: Design, known: StoredExperiment) -> bool:
     """Whether the form that is asked for is the one that stands, wherever it was placed since."""
     stood = design_in(known)
-    split = replace(design.split, starts_at=stood.split.starts_at, ends_at=stood.split.ends_at)
+    split = replace(
+        design.split,
+        starts_at=stood.split.starts_at,
+        ends_at=stood.split.ends_at,
+        wave_shares=stood.split.wave_shares,
+    )
     same = replace(design, split=split, planned_units=stood.planned_units, starts_at=stood.starts_at)
     return same == stood
 

@@ -35,7 +35,7 @@ def _inputs(stores: Stores, planners: Sequence[Planner], as_of: datetime, plan_d
     """What the planners' one plan follows from."""
     parts: list[object] = []
     for one in planners:
-        files = files_of(stores, one.version, as_of, plan_date, one.scores)
+        files = files_of(stores, one.version, as_of, plan_date, one.scores, one.slots)
         parts += [one, plan_inputs(stores, one.version, files, plan_date, as_of)]
     return fingerprint_of(*parts)
 
@@ -62,7 +62,8 @@ def plan_candidates(
     with step("plan") as current:
         # What concerns all shards is known before the first is planned.
         medians = tuple(
-            files_of(stores, one.version, as_of, plan_date, one.scores).medians() for one in planners
+            files_of(stores, one.version, as_of, plan_date, one.scores, one.slots).medians()
+            for one in planners
         )
         folder = stores.settings.home / "planned" / version
         follows = fingerprint_of(files.stem, inputs, *map(medians_fingerprint, medians))
@@ -101,12 +102,12 @@ def plan_shard(
     stores = open_stores()
     plans, imputed = [], {}
     for one, prices in zip(planners, medians, strict=True):
-        scored = files_of(stores, one.version, as_of, plan_date, one.scores).shards[number]
+        scored = files_of(stores, one.version, as_of, plan_date, one.scores, one.slots).shards[number]
         shard = part_of(scored, one.plans_for).priced(prices)
         plans.append(
             make_plan(stores, one.version, shard, plan_date, as_of, threads, dict(one.policy), one.slots)
         )
-        imputed[one.version, one.scores] = shard.prices_missing()
+        imputed[one.version, one.scores, one.slots] = shard.prices_missing()
     plan = joined_plans(plans)
     if planners[0].allocation is not None:
         plan = with_arms(plan, planners[0].allocation)

@@ -65,7 +65,7 @@ def score(
         with shard_processes(stores.settings) as processes:
             score_candidates(champion, as_of, plan_date, processes)
             rollout = with_scores(stores, rollout, as_of, plan_date, processes)
-            allocation = allocation_of(stores, champion, rollout, plan_date)
+            allocation = allocation_of(stores, champion, rollout, as_of, plan_date)
             planners = planners_of(champion, rollout, allocation)
             planners = with_arm_scores(stores, planners, as_of, plan_date, processes)
             planners, planned = planned_by(stores, planners, rollout, as_of, plan_date, processes)
