@@ -33,17 +33,11 @@ def launch(
     as_of: AsOf = None,
 ) -> None:
     """Propose an experiment; refused (exit 3) if it finds nothing or gets in another's way."""
-    from features.errors import UsageError
     from flows.commands.output import console, who_am_i
     from flows.experiment_launch import propose
     from flows.wiring import open_stores
-    from monitoring.experiments.form import read_form
 
-    try:
-        form = read_form(file.read_text(encoding="utf-8"), file.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}; name a file.") from None
-    stores = open_stores()
+    form, stores = _form(file), open_stores()
     found = propose(stores, form, _moment(stores, as_of), by or who_am_i())
     place = found.design["split"]
     console().print(
@@ -65,6 +59,41 @@ def approve(name: Name, by: Annotated[str, typer.Option("--by", metavar="WHO")],
     found = approve_experiment(open_stores(), name, by, why)
     words = f"{found.status}: {name}, from the plan for {found.starts_at:%Y-%m-%d}; by {found.approved_by}"
     console().print(words, markup=False)
+
+
+@app.command()
+def estimate(
+    file: Annotated[Path, typer.Argument(help="As for launch.")],
+    days: Annotated[int, typer.Option("--days", min=1, max=90, help="Past plan dates to replay.")] = 7,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """What its arms would have earned a push, from past plans that chance had a say in; nothing starts."""
+    from flows.commands.output import console, print_json, progress_console, table
+    from flows.flow_run import run_flow
+    from flows.moments import parse_as_of, shop_timezone
+    from flows.progress import showing_progress
+    from infra.settings import load_settings
+    from infra.sources import reality_note
+
+    form, settings = _form(file), load_settings()
+    told = {} if as_of is None else {"as_of": parse_as_of(as_of, shop_timezone(settings))}
+    entrypoint = "flows.experiment_estimate.estimate_experiment"
+    with showing_progress(progress_console()):
+        found = run_flow(settings, entrypoint, experiment=form, days=days, **told)
+    if as_json:
+        print_json(found)
+        return
+    rows = [("as logged", "mean", f"{found[0]['logged']:.5f}", "")] + [
+        (one["arm"], row["method"], f"{row['value']:.5f}", f"{row['low']:.5f}..{row['high']:.5f}")
+        for one in found
+        for row in one["estimates"]
+    ]
+    title = "; ".join(filter(None, (f"{found[0]['metric']}, a push", reality_note(settings.source))))
+    console().print(table(title, ("arm", "estimate", "value", "95 % interval"), rows))
+    for one in found:
+        for words in one["words"]:
+            console().print(words, markup=False)
 
 
 @app.command("list")
@@ -178,6 +207,16 @@ def stop(
     console().print(f"{found.status}: {name}, {decided}; {words}", markup=False)
     if found.report is not None:
         console().print(found.report, markup=False)
+
+
+def _form(file: Path) -> Any:
+    from features.errors import UsageError
+    from monitoring.experiments.form import read_form
+
+    try:
+        return read_form(file.read_text(encoding="utf-8"), file.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}; name a file.") from None
 
 
 def _moment(stores: Any, text: str | None) -> Any:
