@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
@@ -65,8 +66,8 @@ def experiment_days(days: int, name: str, say: Say) -> pd.DataFrame:
                 as_of = midnight(source.market.params, day_number(source.market.params, day))
                 memory = source.memory()
                 plan_day(stores, as_of, day)
-                readout(as_of=as_of)
                 told.append(worth_of_day(stores, source, name, as_of, day, memory))
+                readout(as_of=as_of)
                 answer_day(stores, source, day)
                 current.say(worth_words(told))
             say(f"day {number + 1} of {days}: {worth_words(told)}")
@@ -155,8 +156,6 @@ def _shown(pushes: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
 
 def _plain_version(source: SimulatedSource) -> str:
     """A version whose ranker does not see the moment, trained as the champion was."""
-    import os
-
     day = source.diary.today
     as_of = midnight(source.market.params, day_number(source.market.params, day))
     os.environ["KAIROS_RANKER_SEES_MOMENT"] = "false"
