@@ -42,7 +42,7 @@ def launch(
     place = found.design["split"]
     console().print(
         f"{found.status}: {found.name}, {place['ends_at'] - place['starts_at']:.1%} of the users from "
-        f"{found.starts_at:%Y-%m-%d} to {found.ends_at:%Y-%m-%d}; {found.words}",
+        f"{_dates(stores, found)}; {found.words}",
         markup=False,
     )
     if found.status == "proposed":
@@ -56,8 +56,9 @@ def approve(name: Name, by: Annotated[str, typer.Option("--by", metavar="WHO")],
     from flows.experiment_launch import approve as approve_experiment
     from flows.wiring import open_stores
 
-    found = approve_experiment(open_stores(), name, by, why)
-    words = f"{found.status}: {name}, from the plan for {found.starts_at:%Y-%m-%d}; by {found.approved_by}"
+    stores = open_stores()
+    found = approve_experiment(stores, name, by, why)
+    words = f"{found.status}: {name}, planned for {_dates(stores, found)}; by {found.approved_by}"
     console().print(words, markup=False)
 
 
@@ -102,7 +103,8 @@ def list_experiments(as_json: AsJson = False) -> None:
     from flows.commands.output import console, print_json, table
     from flows.wiring import open_stores
 
-    found = open_stores().experiments.list_of()
+    stores = open_stores()
+    found = stores.experiments.list_of()
     if as_json:
         print_json([vars(one) for one in found])
         return
@@ -111,7 +113,7 @@ def list_experiments(as_json: AsJson = False) -> None:
         return
     rows = [
         (
-            *(one.name, one.status, one.owner, f"{one.starts_at:%Y-%m-%d}", f"{one.ends_at:%Y-%m-%d}"),
+            *(one.name, one.status, one.owner, *_dates(stores, one).split(" to ")),
             *(" ".join(filter(None, (one.decision, one.winner))), one.hypothesis),
         )
         for one in found
@@ -139,7 +141,7 @@ def status(name: Name, as_json: AsJson = False) -> None:
     out = console()
     if note := reality_note(stores.settings.source):
         out.print(note, markup=False)
-    words = f"{name}: {one.status}, {one.starts_at:%Y-%m-%d} to {one.ends_at:%Y-%m-%d}; {one.words}"
+    words = f"{name}: {one.status}, {_dates(stores, one)}; {one.words}"
     out.print(words, markup=False)
     if readouts:
         told = readouts[-1]["readout"]
@@ -200,7 +202,7 @@ def stop(
     stores, who = open_stores(), by or who_am_i()
     if extend is not None:
         found = extend_experiment(stores, name, extend, who, why)
-        console().print(f"extended: {name} to {found.ends_at:%Y-%m-%d}", markup=False)
+        console().print(f"extended: {name}, {_dates(stores, found)}", markup=False)
         return
     found, words = stop_experiment(stores, name, end, _moment(stores, as_of), who, why)  # type: ignore[arg-type]
     decided = " ".join(filter(None, (found.decision, found.winner)))
@@ -217,6 +219,14 @@ def _form(file: Path) -> Any:
         return read_form(file.read_text(encoding="utf-8"), file.name)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}; name a file.") from None
+
+
+def _dates(stores: Any, one: Any) -> str:
+    """'FIRST to LAST' as the shop's calendar has them: plan date of the start, and day of the last look."""
+    from flows.moments import local_date, shop_timezone
+
+    zone = shop_timezone(stores.settings)
+    return f"{local_date(one.starts_at, zone)} to {local_date(one.ends_at, zone)}"
 
 
 def _moment(stores: Any, text: str | None) -> Any:
