@@ -44,7 +44,11 @@ def allocation_of(
     ]
     running = [_allocated(stores, one, as_of, plan_date) for one in running]
     share = stores.settings.global_holdout
-    return Allocation(tuple(map(split_in, running)), share) if running or share else None
+    return (
+        Allocation(tuple(_split_on(one, plan_date, zone) for one in running), share)
+        if running or share
+        else None
+    )
 
 
 def _begin(stores: Stores, one: StoredExperiment, champion: str, as_of: datetime, plan_date: date) -> None:
@@ -85,6 +89,13 @@ def _allocated(stores: Stores, one: StoredExperiment, as_of: datetime, plan_date
     shares, why = shares_as_of(stores, design, as_of)
     moved = replace(design, split=with_waves(design.split, shares, waves))
     return stores.experiments.reallocate(one.name, design_as_json(moved), PLANNER, f"{plan_date}: {why}")
+
+
+def _split_on(one: StoredExperiment, plan_date: date, zone: str) -> Split:
+    """The split as it is on that day: waves of later days, which may be planned already, have not come."""
+    split = split_in(one)
+    waves = (plan_date - local_date(one.starts_at, zone)).days + 1
+    return replace(split, wave_shares=split.wave_shares[:waves]) if split.waves else split
 
 
 def split_in(one: StoredExperiment) -> Split:
