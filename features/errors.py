@@ -21,5 +21,9 @@ class RefusedError(KairosError):
     exit_code = 3
 
 
+class MachineError(KairosError):
+    """The machine fell short, as of memory: the same request may succeed next time. Exit code 1."""
+
+
 class ContractError(KairosError):
     """A whole file breaks its contract: names table, column, found, expected and the fix."""

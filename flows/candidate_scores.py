@@ -29,15 +29,21 @@ Then = Callable[[int, FreshShard, int], None]
 
 
 def files_of(
-    stores: Stores, version: str, as_of: datetime, plan_date: date, users: Users = EVERYONE
+    stores: Stores,
+    version: str,
+    as_of: datetime,
+    plan_date: date,
+    users: Users = EVERYONE,
+    slots: Sequence[str] = (),
 ) -> ScoredShards:
-    """Where the version's scores of these users for this day lie, by everything they follow from."""
+    """Where the version's scores of these users and parts of this day lie, by everything they follow from."""
     settings, manifest = stores.settings, stores.lake.manifest()
     inputs = fingerprint_of(
         features_fingerprint(stores, as_of),
         code_fingerprint(*DECIDING_CODE),
         repr(training_plan(settings)),
         "" if users.is_everyone else repr(users),
+        *slots,
     )
     known = 0 if manifest is None else manifest.tables["users"].accepted
     return scored_shards(settings, version, plan_date, as_of, inputs[:8], known)
@@ -49,6 +55,7 @@ def score_candidates(
     plan_date: date,
     processes: ShardProcesses | None = None,
     part: Users = EVERYONE,
+    slots: Sequence[str] = (),
     then: Then | None = None,
 ) -> None:
     """Nothing; the version's scores of the part's day lie on disk. Shards that are there already stay.
@@ -56,10 +63,11 @@ def score_candidates(
     Args:
         processes: Who makes the shards beside each other; None: this process, one after the other.
         part: Whose.
+        slots: As `score_day` takes them.
         then: Done with each shard that is scored; it travels to the processes by pickle.
     """
     stores = open_stores()
-    files = files_of(stores, version, as_of, plan_date, part)
+    files = files_of(stores, version, as_of, plan_date, part, slots)
     with step("score") as current:
         missing = files.missing
         if not missing:
@@ -78,6 +86,7 @@ def score_candidates(
             as_of=as_of,
             plan_date=plan_date,
             part=part,
+            slots=tuple(slots),
             then=then,
         )
         shards = f" in {len(files.shards)} shards" if len(files.shards) > 1 else ""
@@ -92,12 +101,13 @@ def score_shard(
     as_of: datetime,
     plan_date: date,
     part: Users,
+    slots: Sequence[str],
     threads: int,
     then: Then | None = None,
 ) -> PredictionOutcome | None:
     """How the shard's scores, which now lie on disk, were predicted; None where nobody is scored."""
     stores = open_stores()
-    files = files_of(stores, version, as_of, plan_date, part)
+    files = files_of(stores, version, as_of, plan_date, part, slots)
     shard = files.shards[number]
     data = training_data(as_of)
     folder = stores.registry.version_dir(version)
@@ -124,6 +134,7 @@ def score_shard(
         advance=advance if len(files.shards) == 1 else lambda done, total: None,
         timezones=sorted(consenting["timezone"].astype(str).unique()),
         scorer=scorer,
+        slots=slots,
     )
     _keep(number, shard, scores, then, threads)
     return concluded(folder, scorer)

@@ -23,6 +23,7 @@ from models.plan import Plan, PolicyContext, PolicyParams, build_plan
 from models.plan_frames import with_reasons
 from models.policy.kill_switch import STOP_COLUMNS
 from models.ranker import Ranker
+from models.usual_slots import USUAL
 
 _LOOK_BACK = timedelta(days=9)
 """Longer than any gap or cap looks back, a week of local days in any zone."""
@@ -74,20 +75,34 @@ def make_plan(
     policy: Mapping[str, Any] | None = None,
     slots: Sequence[str] = (),
 ) -> Plan:
-    """The day's plan of the shard's users with a reason beside every item.
+    """The day's plan of the shard's users with a reason beside every item; arguments as of `bare_plan`."""
+    plan = bare_plan(stores, version, files, plan_date, as_of, policy, slots)
+    ranker, _ = read_models(stores.registry.version_dir(version))
+    return with_reasons(plan, _reasons(plan, files, ranker, threads))
+
+
+def bare_plan(
+    stores: Stores,
+    version: str,
+    files: ScoredShard,
+    plan_date: date,
+    as_of: datetime,
+    policy: Mapping[str, Any] | None = None,
+    slots: Sequence[str] = (),
+) -> Plan:
+    """The same without reasons, for who only wants to know what would be pushed.
 
     Args:
         policy: What differs from the settings' policy.
-        slots: Parts of the day it may push in; none: all.
+        slots: Parts of the day that were scored; none: all. Without a timing model (`USUAL`) a push goes at
+            everybody's best minute of the part, not at the user's own.
     """
     data = training_data(as_of)
     timing = files.read_timing()
     gone = data.users["user_id"].isin(stores.stops.withdrawn_by_hand())
     users = files.own(data.users.assign(push_consent=data.users["push_consent"] & ~gone))
     candidates = files.read_candidates()
-    if slots:
-        candidates = candidates[candidates["slot"].isin(slots)].reset_index(drop=True)
-    plan = build_plan(
+    return build_plan(
         candidates,
         timing,
         users,
@@ -98,21 +113,25 @@ def make_plan(
         replace(policy_params(stores), **(policy or {})),
         plan_date,
         version,
-        hours_of(as_of, timing["user_id"].unique().tolist(), plan_date),
+        hours_of(as_of, timing["user_id"].unique().tolist(), plan_date, own=USUAL not in slots),
     )
-    ranker, _ = read_models(stores.registry.version_dir(version))
-    return with_reasons(plan, _reasons(plan, files, ranker, threads))
 
 
-def hours_of(as_of: datetime, users: Sequence[str], plan_date: date) -> pd.DataFrame:
+def hours_of(as_of: datetime, users: Sequence[str], plan_date: date, own: bool = True) -> pd.DataFrame:
     """Each user's share of baskets by local hour, as of the cut-off: index user_id, 24 columns.
 
     A user's row follows from that user's own baskets and from everybody's, not from who else is asked about.
+
+    Args:
+        own: Whether the user's own baskets have a say.
     """
     sessions = _baskets(as_of)
     rows = pd.DataFrame({"user_id": np.asarray(users, dtype=object)})
     rows["local_day"] = (plan_date - date(1970, 1, 1)).days
     rows["cutoff_epoch_seconds"] = int(as_of.timestamp())
+    if not own:
+        nobody = hour_profiles(sessions, rows[:1].assign(user_id=""))
+        return pd.DataFrame(np.repeat(nobody, len(rows), axis=0), index=rows["user_id"])
     return pd.DataFrame(hour_profiles(sessions, rows), index=rows["user_id"])
 
 

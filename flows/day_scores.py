@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -22,6 +22,7 @@ from models.queries import fit_instant, scoring_queries, usual_scenes
 from models.ranker import Ranker
 from models.timing import TimingModel
 from models.timing_rows import with_last_scene
+from models.usual_slots import USUAL, usual_slots
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def score_day(
     scorer: Scorer | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
     timezones: Collection[str] | None = None,
+    slots: Sequence[str] = (),
 ) -> DayScores:
     """The day's scores for `users`, as of `known_until` or the day's local midnight, whichever is earlier.
 
@@ -68,12 +70,17 @@ def score_day(
         advance: Told (queries done, queries in all).
         timezones: Zones of everybody who is scored for the day, of whom `users` may be a part: what
             retrievers may know ends where the week begins first. Those of `users` by default.
+        slots: Parts of the day to choose from, or `USUAL`, each user's own; none: all.
     """
     known = data.log.before(int(known_until.timestamp()))
     timing = _timing(features, data, timing_model, plan_date, known_until, users)
     reachable = open_slots(users, policy, plan_date, known_until).assign(is_open=True)
     ranked = timing.merge(reachable, on=["user_id", "slot"], how="left")
     ranked["is_open"] = ranked["is_open"].notna()
+    if USUAL in slots:
+        ranked = usual_slots(_known_sessions(data, known_until), ranked)
+    elif slots:
+        ranked = ranked[ranked["slot"].isin(slots)]
     ranked = ranked.sort_values(
         ["user_id", "is_open", "p_engage", "slot"], ascending=[True, False, False, True], ignore_index=True
     )
@@ -136,12 +143,15 @@ def _timing(
     grid = users.loc[users.index.repeat(len(DAYPARTS)), ["user_id", "timezone"]].reset_index(drop=True)
     grid["daypart"] = np.tile(np.array(DAYPARTS, dtype=object), len(users))
     grid["local_day"] = (plan_date - date(1970, 1, 1)).days
-    known = data.sessions[data.sessions["epoch_seconds"] < int(known_until.timestamp())]
-    grid = resolved(with_last_scene(grid, known), data.scenes)
+    grid = resolved(with_last_scene(grid, _known_sessions(data, known_until)), data.scenes)
     asked = scoring_queries(grid, plan_date, known_until)
     frame = with_timing_features(features, asked, data)
     keys = {"user_id": grid["user_id"], "slot": grid["daypart"], "p_engage": model.predict(frame)}
     return pd.DataFrame(keys | {part: pd.Categorical(grid[part]) for part in SCENE_PARTS})
+
+
+def _known_sessions(data: TrainingData, known_until: datetime) -> pd.DataFrame:
+    return data.sessions[data.sessions["epoch_seconds"] < int(known_until.timestamp())]
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

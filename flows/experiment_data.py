@@ -13,9 +13,12 @@ from features.calendar import local_midnight
 from flows.moments import shop_timezone
 from flows.training_data import USERS_WITH_CONSENT
 from flows.wiring import Stores
+from models.experiments.assignment import unit_shares
+from models.experiments.thompson import thompson_of, thompson_shares
 from monitoring.experiments.design import Design
 from monitoring.experiments.metric_names import BEFORE, OUTCOMES
 from monitoring.experiments.power import Past, past_of
+from monitoring.experiments.unit_table import PROPENSITY, unit_table
 
 PAST_DAYS = 28
 """So long before it was assigned a unit's own past counts (CUPED)."""
@@ -29,7 +32,10 @@ SELECT user_id AS unit_id, event_ts AS outcome_ts,
        CAST(event_type = 'opt_out' AS INTEGER) AS opt_outs,
        CAST(event_type = 'complaint' AS INTEGER) AS complaints,
        CAST(event_type = 'push_opened' AS INTEGER) AS opens,
-       CAST(event_type = 'push_sent' AS INTEGER) AS pushes
+       CAST(event_type = 'push_sent' AS INTEGER) AS pushes,
+       CAST(event_type = 'purchase' AND push_id IS NOT NULL AND row_number() OVER (
+           PARTITION BY event_type, push_id ORDER BY event_ts, event_id
+       ) = 1 AS INTEGER) AS conversions
 FROM events SEMI JOIN units USING (user_id)
 WHERE event_type IN ('purchase', 'opt_out', 'complaint')
    OR event_type IN ('push_opened', 'push_sent') AND push_id IS NOT NULL
@@ -48,7 +54,7 @@ WHERE event_type IN ('opt_out', 'complaint') GROUP BY 1
 """
 
 
-def exposures_of(stores: Stores, name: str, as_of: datetime) -> pd.DataFrame:
+def exposures_of(stores: Stores, design: Design, as_of: datetime) -> pd.DataFrame:
     """One row an assigned unit, as `monitoring.experiments.unit_table` takes them.
 
     Its exposure is its first day's first push: when it was sent, or in an unsent arm planned to be; where
@@ -56,9 +62,14 @@ def exposures_of(stores: Stores, name: str, as_of: datetime) -> pd.DataFrame:
     since only an arm that sends would lose them.
 
     Returns:
-        (unit_id, arm, assigned_at, exposed_at, slot, is_silent, holdout, before:...).
+        (unit_id, arm, assigned_at, exposed_at, slot, is_silent, holdout, before:...); and where shares move
+        each unit's chance of every arm.
     """
-    units = stores.units.exposures(name, as_of)
+    units = stores.units.exposures(design.split.name, as_of)
+    if design.is_adaptive:
+        chances = unit_shares(units["unit_id"].to_numpy(dtype=object), design.split)
+        names = [f"{PROPENSITY}{arm.name}" for arm in design.split.arms]
+        units = units.assign(**dict(zip(names, chances.T, strict=True)))
     if units.empty:
         return units.assign(exposed_at=pd.Series(dtype="datetime64[us, UTC]"))
     keys = pd.DataFrame({"user_id": units["unit_id"], "until": units["assigned_at"]})
@@ -88,6 +99,32 @@ def outcomes_of(stores: Stores, units: pd.DataFrame, since: datetime, as_of: dat
         return _frame(connection, _OUTCOMES)
     finally:
         connection.close()
+
+
+def shares_as_of(stores: Stores, design: Design, as_of: datetime) -> tuple[tuple[float, ...], str]:
+    """(the arms' shares by how likely each is the best, why, in words), of units whose window is over.
+
+    Until one of every arm is, they are the declared ones.
+    """
+    split = design.split
+    exposures = exposures_of(stores, design, as_of)
+    declared = tuple(arm.share for arm in split.arms)
+    if not exposures.empty:
+        outcomes = outcomes_of(stores, exposures, design.starts_at, as_of)
+        table = unit_table(design, exposures, outcomes, as_of)
+        has_any = design.primary.numerators(table.sums[design.primary.column]) > 0
+        count = len(split.arms)
+        units = np.bincount(table.arm[table.is_over], minlength=count)[1:].tolist()
+        hits = np.bincount(table.arm[table.is_over & has_any], minlength=count)[1:].tolist()
+        if all(units):
+            told = zip(split.arms[1:], hits, units, strict=True)
+            why = ", ".join(f"{arm.name} {hit} of {unit}" for arm, hit, unit in told)
+            shares = tuple(float(share) for share in thompson_shares(hits, units, thompson_of(split)))
+            words = ", ".join(
+                f"{arm.name} {share:.1%}" for arm, share in zip(split.arms, shares, strict=True)
+            )
+            return shares, f"{words}; converted: {why}"
+    return declared, "no window of every arm is over: the declared shares"
 
 
 def past_of_design(stores: Stores, design: Design, as_of: datetime) -> Past:

@@ -68,11 +68,12 @@ def _launched(stores: Stores, experiment: ExperimentForm, as_of: datetime) -> St
     """The experiment, approved; comes here again from the start once it is resumed."""
     found = propose(stores, experiment, as_of, experiment.owner)
     if found.status == "proposed":
+        words = proposal_markdown(found, shop_timezone(stores.settings))
         create_markdown_artifact(
-            proposal_markdown(found), key="experiment-proposal", description=f"{found.name} waits for a yes"
+            words, key="experiment-proposal", description=f"{found.name} waits for a yes"
         )
         answer = suspend_flow_run(
-            wait_for_input=ExperimentApproval.with_initial_data(description=proposal_markdown(found)),
+            wait_for_input=ExperimentApproval.with_initial_data(description=words),
             timeout=_APPROVAL_SECONDS,
             key="approval",
         )
@@ -117,7 +118,7 @@ def propose(stores: Stores, form: ExperimentForm, as_of: datetime, who: str) -> 
     design = replace(design, planned_units=max(power.units, 1.0))
 
     def objection(others: Sequence[StoredExperiment]) -> str:
-        overlap = overlap_words(design, [design_in(one) for one in others])
+        overlap = overlap_words(design, [design_in(one) for one in others], zone=zone)
         return "; ".join(filter(None, (overlap, "" if power.is_enough else power.words)))
 
     found = stores.experiments.propose(_proposal(form, design, power.words), who, objection)
@@ -134,22 +135,22 @@ def approve(stores: Stores, name: str, who: str, why: str) -> StoredExperiment:
     """
     if not who.strip():
         raise UsageError("an approval has no name, must have one; say who approves.")
-    design = design_in(stores.experiments.read(name))
+    design, zone = design_in(stores.experiments.read(name)), shop_timezone(stores.settings)
 
     def objection(others: Sequence[StoredExperiment]) -> str:
-        return overlap_words(design, [design_in(one) for one in others])
+        return overlap_words(design, [design_in(one) for one in others], zone=zone)
 
     return stores.experiments.approve(name, who.strip(), why, objection)
 
 
-def proposal_markdown(one: StoredExperiment) -> str:
-    """The proposal as an approver reads it."""
+def proposal_markdown(one: StoredExperiment, zone: str) -> str:
+    """The proposal as an approver reads it, dates in that zone."""
     design = design_in(one)
     lines = [
         f"**{one.name}** by {one.owner}: {one.hypothesis}",
         "",
-        f"- from {one.starts_at:%Y-%m-%d}, looks after days {', '.join(map(str, design.look_days))}; "
-        f"{design.split.share:.1%} of the users",
+        f"- from {local_date(one.starts_at, zone)}, looks after days {', '.join(map(str, design.look_days))}",
+        f"- {design.split.share:.1%} of the users",
         f"- {one.words}",
         f"- decides: {design.primary.name}; guardrails: "
         + (", ".join(guard.metric.name for guard in design.guardrails) or "none"),
@@ -176,7 +177,12 @@ def arm_words(arm: Arm) -> str:
 def _is_same(design: Design, known: StoredExperiment) -> bool:
     """Whether the form that is asked for is the one that stands, wherever it was placed since."""
     stood = design_in(known)
-    split = replace(design.split, starts_at=stood.split.starts_at, ends_at=stood.split.ends_at)
+    split = replace(
+        design.split,
+        starts_at=stood.split.starts_at,
+        ends_at=stood.split.ends_at,
+        wave_shares=stood.split.wave_shares,
+    )
     same = replace(design, split=split, planned_units=stood.planned_units, starts_at=stood.starts_at)
     return same == stood
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date, datetime
 
 from features.calendar import local_midnight
 from flows.alerts import raise_alert
+from flows.experiment_data import shares_as_of
 from flows.experiment_designs import design_in
 from flows.moments import local_date, shop_timezone
 from flows.progress import step
@@ -16,6 +18,7 @@ from infra.experiment_store import StoredExperiment
 from infra.rollout_store import Rollout
 from models.experiments.allocation import Allocation
 from models.experiments.split import Split
+from models.experiments.thompson import with_waves
 from monitoring.alert_words import AlertFacts
 from monitoring.experiments.as_json import design_as_json
 from monitoring.experiments.overlap import shares_units
@@ -25,7 +28,7 @@ STOPPED = "experiment_stopped"
 
 
 def allocation_of(
-    stores: Stores, champion: str, rollout: Rollout | None, plan_date: date
+    stores: Stores, champion: str, rollout: Rollout | None, as_of: datetime, plan_date: date
 ) -> Allocation | None:
     """The experiments in the day's plan, those whose day has come begun; None if chance has no say in it.
 
@@ -35,17 +38,27 @@ def allocation_of(
     if rollout is None or rollout.stage != "canary":
         for one in stores.experiments.list_of("waiting"):
             if local_date(one.starts_at, zone) <= plan_date:
-                _begin(stores, one, champion, plan_date)
+                _begin(stores, one, champion, as_of, plan_date)
     running = [
         one for one in stores.experiments.list_of("running") if local_date(one.starts_at, zone) <= plan_date
     ]
+    running = [_allocated(stores, one, as_of, plan_date) for one in running]
     share = stores.settings.global_holdout
-    return Allocation(tuple(map(split_in, running)), share) if running or share else None
+    return (
+        Allocation(tuple(_split_on(one, plan_date, zone) for one in running), share)
+        if running or share
+        else None
+    )
 
 
-def _begin(stores: Stores, one: StoredExperiment, champion: str, plan_date: date) -> None:
-    """Nothing; it runs from this day on, unless one that was approved earlier still has its users."""
-    begins = local_midnight(plan_date, shop_timezone(stores.settings))
+def _begin(stores: Stores, one: StoredExperiment, champion: str, as_of: datetime, plan_date: date) -> None:
+    """Nothing; it runs from its start on, unless one that was approved earlier still has its users.
+
+    Where it was approved late it starts with the first day that can still be planned, not with the one that
+    is: days may be planned ahead in any order.
+    """
+    zone = shop_timezone(stores.settings)
+    begins = local_midnight(local_date(as_of, zone), zone)
     design = replace(design_in(one), starts_at=max(begins, one.starts_at))
     if shares_units(design, [design_in(other) for other in stores.experiments.list_of("running")]):
         return
@@ -61,6 +74,30 @@ def _begin(stores: Stores, one: StoredExperiment, champion: str, plan_date: date
     )
 
 
+def _allocated(stores: Stores, one: StoredExperiment, as_of: datetime, plan_date: date) -> StoredExperiment:
+    """The experiment; where its shares move, with those of every wave that has come by the plan date.
+
+    A wave's shares are set once, by what is known then, so that a day planned again gives the same arms.
+    """
+    design = design_in(one)
+    if not design.is_adaptive:
+        return one
+    zone = shop_timezone(stores.settings)
+    waves = (plan_date - local_date(design.starts_at, zone)).days + 1
+    if min(waves, design.split.waves) <= len(design.split.wave_shares):
+        return one
+    shares, why = shares_as_of(stores, design, as_of)
+    moved = replace(design, split=with_waves(design.split, shares, waves))
+    return stores.experiments.reallocate(one.name, design_as_json(moved), PLANNER, f"{plan_date}: {why}")
+
+
+def _split_on(one: StoredExperiment, plan_date: date, zone: str) -> Split:
+    """The split as it is on that day: waves of later days, which may be planned already, have not come."""
+    split = split_in(one)
+    waves = (plan_date - local_date(one.starts_at, zone)).days + 1
+    return replace(split, wave_shares=split.wave_shares[:waves]) if split.waves else split
+
+
 def split_in(one: StoredExperiment) -> Split:
     """The experiment's split, its arms with the model versions that are pinned since it runs."""
     split = design_in(one).split
@@ -68,15 +105,16 @@ def split_in(one: StoredExperiment) -> Split:
     return replace(split, arms=tuple(pinned))
 
 
-def without_version(
-    stores: Stores, allocation: Allocation, version: str, as_of: datetime, why: str
-) -> Allocation | None:
-    """The allocation without experiments that have this version in an arm, which are over."""
-    broken = [split.name for split in allocation.splits if _uses(split, version)]
-    for name in broken:
+def end_broken(stores: Stores, names: Collection[str], as_of: datetime, why: str) -> None:
+    """Nothing; these experiments are over, as an arm of theirs cannot plan, and their owners hear of it."""
+    for name in names:
         stores.experiments.stop(name, "broken", None, as_of, PLANNER, why)
         raise_alert(stores, STOPPED, AlertFacts(why, done="its users are planned for as everybody"), name)
-    left = tuple(split for split in allocation.splits if split.name not in broken)
+
+
+def without(allocation: Allocation, names: Collection[str]) -> Allocation | None:
+    """The allocation without these experiments; None if chance has no say any more."""
+    left = tuple(split for split in allocation.splits if split.name not in names)
     return Allocation(left, allocation.holdout_share) if left or allocation.holdout_share else None
 
 
@@ -99,7 +137,3 @@ def record_units(stores: Stores, allocation: Allocation | None, as_of: datetime,
             new = stores.units.add(split.name, units, plan_date, begins)
             told.append(f"{split.name}: {len(units):,} users, {new:,} new")
         current.say("; ".join(told))
-
-
-def _uses(split: Split, version: str) -> bool:
-    return any(arm.model_version == version for arm in split.arms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,19 @@ REPORTS = "experiments"
 READOUT = "readout"
 """Who stopped an experiment, when it was no person."""
 MISMATCH = "experiment_mismatch"
+DECIDED = "experiment_decided"
+OVERTIME = timedelta(days=14)
+"""So long after its last look was due an experiment that cannot be judged waits for units or a person."""
+_ENDS = ("ship", "keep", "stop for harm")
 
 
 @flow(name="readout", flow_run_name=run_name, timeout_seconds=2 * 3600, persist_result=False)
 def readout(as_of: datetime | None = None) -> dict[str, str]:
-    """Judge every running experiment by what is known, and stop at once what does harm.
+    """Judge every running experiment by what is known; one that is decided ends with that.
+
+    It ends at once where an arm does harm, and else at the planned look that decides, the last at the latest:
+    from the next plan on its users are planned for as everybody, whoever is awake. Only shipping a winner
+    waits for a person.
 
     Args:
         as_of: Knowledge cut-off.
@@ -60,6 +68,9 @@ def readout(as_of: datetime | None = None) -> dict[str, str]:
             told[name] = read_out(name, as_of)
         except Exception as error:  # the others must still be stopped where they do harm
             failed.append(f"{name}: {type(error).__name__}: {error}")
+    for one in stores.experiments.list_of("stopped"):
+        if not one.waits_for_shipping:
+            write_page(stores, one.name)  # of one that broke while it planned, or whose run was cut off
     if failed:
         raise KairosError(f"not read out, the others were: {'; '.join(failed)}")
     return told
@@ -72,10 +83,10 @@ def read_out(name: str, as_of: datetime) -> str:
     one = stores.experiments.read(name)
     design = design_in(one)
     with step("readout") as current:
-        exposures = exposures_of(stores, name, as_of)
+        exposures = exposures_of(stores, design, as_of)
         if exposures.empty:
             current.skip(f"{name}: nobody is assigned yet")
-            return "continue"
+            return "keep" if _ended_in_overtime(stores, design, as_of, "nobody was assigned") else "continue"
         outcomes = outcomes_of(stores, exposures, design.starts_at, as_of)
         units = exposures.assign(slot=exposures["slot"].fillna("silent"))
         table = unit_table(design, units, outcomes, as_of, slices=("slot",))
@@ -90,9 +101,10 @@ def read_out(name: str, as_of: datetime) -> str:
         rows = [_row(effect) for effect in found.effects]
         stores.readouts.replace(name, as_of, found.decision, found.winner, told, rows)
         current.say(f"{name}: {found.decision}; {found.reasons[0]}")
-    if found.decision == "stop for harm":
-        stores.experiments.stop(name, found.decision, None, as_of, READOUT, found.reasons[0])
-    _alert(stores, found)
+    if found.decision in _ENDS:
+        stores.experiments.stop(name, found.decision, found.winner, as_of, READOUT, found.reasons[0])
+    if found.decision in _ENDS or not _ended_in_overtime(stores, design, as_of, found.reasons[0]):
+        _alert(stores, design, found)
     path = write_page(stores, name)
     create_markdown_artifact(
         readout_markdown(found, path, reality_note(stores.settings.source)),
@@ -108,10 +120,10 @@ def _slices(one: StoredExperiment, design: Design, table: UnitTable) -> tuple[Sl
     return slice_effects(design, table, design.primary) if len(ways) == 1 else ()
 
 
-def write_page(stores: Stores, name: str) -> Path:
+def write_page(stores: Stores, name: str, is_concluded: bool = False) -> Path:
     """Where the experiment's page, as it stands, lies; the page of a stopped one is its archive.
 
-    What is archived is never written again.
+    What is archived is never written again; a winner is waited for until it is shipped or dropped.
     """
     one = stores.experiments.read(name)
     if one.report is not None:
@@ -120,8 +132,20 @@ def write_page(stores: Stores, name: str) -> Path:
     source = reality_note(stores.settings.source) or f"data: {stores.settings.source}"
     html = experiment_page(design_in(one), one.status, told, stores.experiments.events(name), source)
     path = stores.reports.write_html(REPORTS, name, html)
-    stores.experiments.archive(name, str(path), READOUT)
+    if not one.waits_for_shipping or is_concluded:
+        stores.experiments.archive(name, str(path), READOUT)
     return path
+
+
+def _ended_in_overtime(stores: Stores, design: Design, as_of: datetime, why: str) -> bool:
+    """Whether an experiment that waits for what does not come has given its users back now."""
+    if as_of < design.ends_at + OVERTIME:
+        return False
+    name, words = design.split.name, f"{OVERTIME.days} days after its last look was due: {why}"
+    stores.experiments.stop(name, "keep", None, as_of, READOUT, words)
+    recovered(stores, MISMATCH, name)
+    raise_alert(stores, DECIDED, AlertFacts(words, done="it is over, nothing was shown"), name)
+    return True
 
 
 def readout_markdown(found: Readout, path: Path, note: str = "") -> str:
@@ -137,16 +161,30 @@ def readout_markdown(found: Readout, path: Path, note: str = "") -> str:
     return "\n".join(lines)
 
 
-def _alert(stores: Stores, found: Readout) -> None:
+def _alert(stores: Stores, design: Design, found: Readout) -> None:
     name = found.experiment
     if found.decision == "blocked":
         done = "no effect is told; the experiment goes on planning"
         raise_alert(stores, MISMATCH, AlertFacts(found.mismatch.words, done=done), name)
     else:
         recovered(stores, MISMATCH, name)
-    if found.decision == "stop for harm":
-        done = "the experiment is stopped; from the next plan on its users are as everybody"
-        raise_alert(stores, STOPPED, AlertFacts(found.reasons[0], "; ".join(found.reasons[1:3]), done), name)
+    freed = "its users are planned for as everybody from the next plan on"
+    match found.decision:
+        case "stop for harm":
+            done = f"the experiment is stopped; {freed}"
+            raise_alert(
+                stores, STOPPED, AlertFacts(found.reasons[0], "; ".join(found.reasons[1:3]), done), name
+            )
+        case "ship":
+            words = f"{found.winner} won: {found.reasons[0]}"
+            done = f"{freed}; ship the winner with kairos experiment stop {name}, or drop it with --as keep"
+            raise_alert(stores, DECIDED, AlertFacts(words, done=done), name)
+        case "keep":
+            raise_alert(stores, DECIDED, AlertFacts(found.reasons[0], done=f"it is over; {freed}"), name)
+        case "extend":
+            until = design.ends_at + OVERTIME
+            done = f"it goes on until {until:%Y-%m-%d} at most; prolong it, or end it with --as keep"
+            raise_alert(stores, DECIDED, AlertFacts(found.reasons[0], done=done), name)
 
 
 def _arms(

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from features.errors import RefusedError
+from flows.alerts import recovered
 from flows.experiment_designs import design_in
-from flows.experiment_readout import write_page
+from flows.experiment_readout import DECIDED, write_page
 from flows.wiring import Stores
 from infra.experiment_store import StoredExperiment
 from models.experiments.split import Arm
@@ -29,6 +30,9 @@ def stop_experiment(
         RefusedError: The plan has decided nothing, or not what is asked for; or the gate says no.
     """
     one = stores.experiments.read(name)
+    if one.status == "stopped" and not one.waits_for_shipping:
+        write_page(stores, name)
+        return stores.experiments.read(name), "it is over since then"
     if one.status in ("archived", "refused"):
         return one, f"it is {one.status} since then"
     if one.status in ("proposed", "waiting"):
@@ -38,11 +42,14 @@ def stop_experiment(
     newest = readouts[-1] if readouts else None
     decision, winner = _decision(name, end, newest)
     words = "everything stays as it was"
-    if one.status == "running" and winner is not None:
+    if winner is not None:
         # What was declared, not what was pinned: a policy's victory moves no model.
         words = _ship(stores, one, design_in(one).split.arm(winner), who, why)
     stores.experiments.stop(name, decision, winner, at, who, why)
-    write_page(stores, name)
+    if one.status == "stopped" or winner is not None:
+        stores.experiments.note(name, "not shipped" if winner is None else "shipped", who, why)
+    write_page(stores, name, is_concluded=True)
+    recovered(stores, DECIDED, name)
     return stores.experiments.read(name), words
 
 
@@ -58,6 +65,7 @@ def extend_experiment(stores: Stores, name: str, days: int, who: str, why: str) 
             f"experiment {name!r} has decided: {readouts[-1]['decision']}; stop it, or launch another."
         )
     design = design_in(stores.experiments.read(name)).extended(days)
+    recovered(stores, DECIDED, name)
     return stores.experiments.extend(name, design_as_json(design), design.ends_at, who, why)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.errors import KairosError
+from features.errors import MachineError
 from models.ranker import Ranker
 from models.timing import FACTS_FILE, TREES_FILE, TimingModel
 
@@ -48,7 +48,7 @@ def read_ranker(folder: Path) -> Ranker:
     """The version's ranker.
 
     Raises:
-        KairosError: Its file is gone.
+        MachineError: Its file is gone.
     """
     return Ranker.from_json(_text(folder / RANKER_FILE))
 
@@ -93,4 +93,4 @@ def _text(path: Path) -> str:
 
 def _present(path: Path) -> None:
     if not path.exists():
-        raise KairosError(f"model file {path} is missing; run kairos train, which makes the version again.")
+        raise MachineError(f"model file {path} is missing; run kairos train, which makes the version again.")

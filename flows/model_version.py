@@ -25,10 +25,11 @@ from flows.wiring import Stores
 from infra.model_registry import ModelRegistry
 from models.baselines import light_baselines, rank_baselines
 from models.candidates.cut import Cut
+from models.context_columns import CONTEXT
 from models.evaluation import evaluate, ranked_items
 from models.importance import contribution_shares
 from models.queries import QuerySet
-from models.ranker import Ranker, RankerParams, fit_ranker
+from models.ranker import Ranker, RankerFit, RankerParams
 from models.relevance import graded_truth
 from models.reliability import reliability_curve
 from models.scrutiny import rivals, scrutinise
@@ -58,7 +59,8 @@ def make_ranker(stores: Stores, data: TrainingData, queries: QuerySet, plan: Tra
     if plan.search.minutes > 0:
         params = found_params(stores, data, queries, plan, learnt, judged, cut)
     with step("  fit") as current:
-        ranker = fit_ranker(learnt, judged, params, plan.cluster)
+        hidden = () if plan.sees_moment else CONTEXT
+        ranker = RankerFit(learnt, judged, params).ranker(hidden, plan.cluster)
         where = "" if plan.cluster is None else f", on the cluster at {plan.cluster}"
         current.say(f"LambdaRank on {len(ranker.features)} features{where}")
     return replace(ranker, cut=cut)

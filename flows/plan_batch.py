@@ -38,7 +38,7 @@ def _inputs(stores: Stores, planners: Sequence[Planner], as_of: datetime, plan_d
     """What the planners' one plan follows from."""
     parts: list[object] = []
     for one in planners:
-        files = files_of(stores, one.version, as_of, plan_date, one.scores)
+        files = files_of(stores, one.version, as_of, plan_date, one.scores, one.slots)
         parts += [one, plan_inputs(stores, one.version, files, plan_date, as_of)]
     return fingerprint_of(*parts)
 
@@ -144,7 +144,7 @@ def plan_shard(
     stores = open_stores()
     plans, buckets = [], range(0)
     for one in planners:
-        scored = files_of(stores, one.version, as_of, plan_date, one.scores).shards[number]
+        scored = files_of(stores, one.version, as_of, plan_date, one.scores, one.slots).shards[number]
         buckets = scored.buckets
         plans.append(_plan_of(stores, one, scored, plan_date, as_of, threads))
     _write(planners, plans, planned.shards[number], buckets, plan_date)

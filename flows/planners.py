@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from features.user_parts import EVERYONE, UserPart, Users
 from flows.scored_shards import ScoredShard
 from infra.rollout_store import Rollout
 from models.experiments.allocation import Allocation, ArmUsers
+from models.experiments.split import Arm
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Planner:
         plans_for: Whose pushes it chooses.
         scores: Whose candidates it scores: more than it plans for where somebody else's plan may fail.
         policy: (name, value) of policy that differs.
-        slots: Parts of the day it may push in; none: all.
+        slots: Parts of the day it may push in, whose candidates it then scores apart; `USUAL` stands for each
+            user's most frequent one; none: all.
         allocation: The experiments that run, the same for all of a day's planners; None if there are none.
     """
 
@@ -57,28 +59,35 @@ def planners_of(
 
 def _arm_planners(champion: str, allocation: Allocation) -> tuple[Planner, ...]:
     """The champion for all but the users of arms that plan otherwise; one more for each way they do."""
-    ways: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+    ways: dict[Planner, list[tuple[str, str]]] = {}
     for split in allocation.splits:
         for arm in split.arms:
-            way = (arm.model_version or champion, arm.policy or "{}", arm.timing or "")
-            ways.setdefault(way, []).append((split.name, arm.name))
-    ways.pop((champion, "{}", ""), None)
+            ways.setdefault(arm_planner(champion, arm), []).append((split.name, arm.name))
+    ways.pop(Planner(champion), None)
     apart = tuple(arm for arms in ways.values() for arm in arms)
     rest: Users = ArmUsers(allocation, apart, is_rest=True) if apart else EVERYONE
     planners = [Planner(champion, rest, allocation=allocation)]
-    for (version, policy, timing), arms in ways.items():
+    for way, arms in ways.items():
         users = ArmUsers(allocation, tuple(arms))
-        planners.append(
-            Planner(
-                version,
-                users,
-                EVERYONE if version == champion else users,
-                tuple(json.loads(policy).items()),
-                tuple(timing.split(",")) if timing else (),
-                allocation,
-            )
-        )
+        scores = EVERYONE if way.version == champion and not way.slots else users
+        planners.append(replace(way, plans_for=users, scores=scores, allocation=allocation))
     return tuple(planners)
+
+
+def arm_planner(champion: str, arm: Arm) -> Planner:
+    """Who plans as the arm asks, whoever for."""
+    return Planner(
+        arm.model_version or champion,
+        policy=tuple(json.loads(arm.policy or "{}").items()),
+        slots=tuple(arm.timing.split(",")) if arm.timing else (),
+    )
+
+
+def experiments_of(planner: Planner) -> tuple[str, ...]:
+    """The experiments of whose arms the planner is."""
+    users = planner.plans_for
+    named = users.arms if isinstance(users, ArmUsers) and not users.is_rest else ()
+    return tuple(dict.fromkeys(experiment for experiment, _ in named))
 
 
 def trial_users(rollout: Rollout) -> UserPart:

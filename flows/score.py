@@ -67,7 +67,7 @@ def score(
             then = None if _is_on_trial(stores, rollout) else _planning(stores, champion, as_of, plan_date)
             score_candidates(champion, as_of, plan_date, processes, then=then)
             rollout = with_scores(stores, rollout, as_of, plan_date, processes)
-            allocation = allocation_of(stores, champion, rollout, plan_date)
+            allocation = allocation_of(stores, champion, rollout, as_of, plan_date)
             planners = planners_of(champion, rollout, allocation)
             planners = with_arm_scores(stores, planners, as_of, plan_date, processes)
             planners, planned = planned_by(stores, planners, rollout, as_of, plan_date, processes)
@@ -86,7 +86,7 @@ def _is_on_trial(stores: Stores, rollout: Rollout | None) -> bool:
 
 def _planning(stores: Stores, champion: str, as_of: datetime, plan_date: date) -> PlanOnTheWay | None:
     """The champion's plan for everybody, a shard of which is made as soon as the shard is scored."""
-    (alone,) = planners_of(champion, None, allocation_of(stores, champion, None, plan_date))
+    (alone,) = planners_of(champion, None, allocation_of(stores, champion, None, as_of, plan_date))
     return plan_on_the_way(alone, as_of, plan_date)
 
 

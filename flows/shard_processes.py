@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any
 
-from features.errors import KairosError
+from features.errors import MachineError
 from infra.settings import Settings
 from models.lean_lightgbm import import_lean_lightgbm
 
@@ -46,7 +46,7 @@ class ShardProcesses:
             work: A function of a module; it and its arguments travel by pickle between processes of ours.
 
         Raises:
-            KairosError: The process was killed, mostly because memory ran out. The next call starts others.
+            MachineError: The process was killed, mostly because memory ran out. The next call starts others.
         """
         if self._here.acquire(blocking=False):
             try:
@@ -58,7 +58,7 @@ class ShardProcesses:
             return pool.submit(work, **arguments).result()
         except BrokenProcessPool:
             self._forget(pool)
-            raise KairosError(
+            raise MachineError(
                 "a process that makes shards was killed, probably for want of memory; run again, finished "
                 f"shards are kept; lower KAIROS_SHARD_PROCESSES ({self.count}) or KAIROS_USERS_PER_SHARD."
             ) from None

@@ -66,9 +66,14 @@ def simulate(days: int = 1, start: date | None = None) -> list[DayOutcome]:
 def live_day(stores: Stores, source: SimulatedSource) -> DayOutcome:
     """What became of the plan of the market's today, which is over then."""
     day = source.diary.today
+    plan_day(stores, midnight(source.market.params, day_number(source.market.params, day)), day)
+    return answer_day(stores, source, day)
+
+
+def answer_day(stores: Stores, source: SimulatedSource, day: date) -> DayOutcome:
+    """What became of the live plan of that day, the market's today, which is over then."""
     number = day_number(source.market.params, day)
     as_of, until = (midnight(source.market.params, one) for one in (number, number + 1))
-    plan_day(stores, as_of, day)
     with step(f"day {day}") as current:
         pushes = sent_pushes(stores, source.diary.pushes_file(day), as_of, until)
         happened = answers(source.market, pushes, source.memory())

@@ -48,6 +48,7 @@ class TrainingPlan:
         slots_considered: Likeliest slots ranked for each user, in the reference as in every plan.
         reference_users: Users whose scored candidates of earlier weeks drift is measured against.
         reference_weeks: So many: the same weekday, one to so many weeks before the cut-off.
+        sees_moment: Whether the ranker sees the columns that tell the moment: time, scene, promotions.
         cluster: Address of the Dask scheduler whose workers fit the ranker. A version's name tells whether
             there is one, not where.
     """
@@ -69,6 +70,7 @@ class TrainingPlan:
     slots_considered: int = 2
     quiet_hours: tuple[str, str, str] = ("UTC", "21:00", "08:00")
     country_quiet: tuple[tuple[str, str, str], ...] = ()
+    sees_moment: bool = True
     cluster: str | None = field(default=None, repr=False)
 
     @property
@@ -102,6 +104,7 @@ def training_plan(settings: Settings) -> TrainingPlan:
         slots_considered=settings.slots_considered,
         quiet_hours=(shop_timezone(settings), settings.quiet_start, settings.quiet_end),
         country_quiet=settings.country_quiet,
+        sees_moment=settings.ranker_sees_moment,
         cluster=settings.dask_address,
     )
 

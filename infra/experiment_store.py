@@ -52,6 +52,11 @@ class StoredExperiment:
     winner: str | None = None
     report: str | None = None
 
+    @property
+    def waits_for_shipping(self) -> bool:
+        """Whether it is over and has a winner that somebody must ship, or not."""
+        return self.status == "stopped" and self.winner is not None
+
 
 @dataclass(frozen=True)
 class ProposedArm:
@@ -167,13 +172,20 @@ class ExperimentStore:
     def stop(
         self, name: str, decision: str, winner: str | None, at: datetime, who: str, why: str
     ) -> StoredExperiment:
-        """The experiment, stopped with this decision; one that never ran is refused instead."""
+        """The experiment, stopped with this decision; one that never ran is refused instead.
+
+        One that has stopped with a winner, which nobody has shipped yet, may still be decided otherwise.
+        """
         with self._database.transaction() as connection:
             _alone(connection)
             known = _required(connection, name)
-            if known.status in ("stopped", "archived", "refused"):
+            if known.status in ("archived", "refused"):
                 return known
-            status = "stopped" if known.status == "running" else "refused"
+            if known.status == "stopped":
+                if not known.waits_for_shipping or decision == known.decision:
+                    return known
+                at = known.stopped_at or at
+            status = "stopped" if known.status in ("running", "stopped") else "refused"
             _put(connection, name, status=status, decision=decision, winner=winner, stopped_at=at)
             _record(connection, name, status, who, f"{decision}: {why}")
             return _required(connection, name)
@@ -195,8 +207,25 @@ class ExperimentStore:
             _record(connection, name, "extended", who, why)
             return _required(connection, name)
 
+    def reallocate(self, name: str, design: Mapping[str, Any], who: str, why: str) -> StoredExperiment:
+        """The running experiment with the shares of a further wave; one that does not run stays as it is."""
+        with self._database.transaction() as connection:
+            _alone(connection)
+            known = _required(connection, name)
+            if known.status != "running" or known.design == design:
+                return known
+            _put(connection, name, design=dict(design))
+            _record(connection, name, "reallocated", who, why)
+            return _required(connection, name)
+
+    def note(self, name: str, what: str, who: str, why: str) -> None:
+        """Nothing; on record is what somebody did about the experiment besides a step of its own."""
+        with self._database.transaction() as connection:
+            _required(connection, name)
+            _record(connection, name, what, who, why)
+
     def archive(self, name: str, report: str, who: str) -> StoredExperiment:
-        """The stopped experiment, archived with where its page lies."""
+        """The stopped experiment, archived with where its page lies; for good."""
         with self._database.transaction() as connection:
             _alone(connection)
             known = _required(connection, name)

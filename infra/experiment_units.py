@@ -14,7 +14,10 @@ INSERT INTO kairos.experiment_unit (experiment, user_id, arm, propensity, plan_d
 SELECT :experiment, u.user_id, u.arm, u.propensity, :plan_date, :assigned_at
 FROM unnest(CAST(:users AS text[]), CAST(:arms AS text[]), CAST(:propensities AS double precision[]))
      AS u (user_id, arm, propensity)
-ON CONFLICT (experiment, user_id) DO NOTHING
+ON CONFLICT (experiment, user_id) DO UPDATE
+SET plan_date = excluded.plan_date, assigned_at = excluded.assigned_at
+WHERE excluded.plan_date < experiment_unit.plan_date
+RETURNING xmax = 0 AS is_new
 """
 
 # A unit is exposed by the first live plan that knew the experiment: by its first push that day, or else by
@@ -60,7 +63,7 @@ class ExperimentUnits:
         self._database = database
 
     def add(self, name: str, units: pd.DataFrame, plan_date: date, assigned_at: datetime) -> int:
-        """How many units are new; those on record keep the arm and the day they were given.
+        """How many units are new; those on record keep their arm, and the earliest day they were planned for.
 
         Args:
             units: (unit_id, arm, propensity).
@@ -77,7 +80,7 @@ class ExperimentUnits:
                     "assigned_at": assigned_at,
                 },
             )
-            return int(result.rowcount)
+            return sum(result.scalars())
 
     def exposures(self, name: str, as_of: datetime) -> pd.DataFrame:
         """One row a unit assigned before `as_of`, with the push that exposes it, sent or to stay unsent.

@@ -62,6 +62,15 @@ class PublishedBatch:
     changed: bool
 
 
+@dataclass(frozen=True)
+class BatchOrigin:
+    """What a batch was made from."""
+
+    plan_date: date
+    as_of: datetime
+    model_version: str
+
+
 class PlanStore:
     """Publishes, rolls back and reads push plans."""
 
@@ -158,6 +167,14 @@ class PlanStore:
         with self._database.session() as session:
             row = _live_batch(session, plan_date)
         return None if row is None else _published(row, False)
+
+    def live_origins(self, first: date, last: date) -> list[BatchOrigin]:
+        """What the live batches of the plan dates from `first` to `last` were made from, by date."""
+        batch = push_batch.c
+        query = select(batch.plan_date, batch.as_of, batch.model_version)
+        query = query.where(batch.status == "live", batch.plan_date.between(first, last))
+        with self._database.transaction() as connection:
+            return [BatchOrigin(*row) for row in connection.execute(query.order_by(batch.plan_date))]
 
     def read_live(self, plan_date: date, user_id: str | None = None) -> pd.DataFrame:
         """The pushes of `plan_date` that the gateway may send now, one row a push, by user and time."""

@@ -254,6 +254,10 @@ class Settings(BaseSettings):
         ge=0,
         description="Time to search the ranker's hyper-parameters; 0: take the defaults.",
     )
+    ranker_sees_moment: bool = Field(
+        True,
+        description="Whether the ranker sees time, scene and promotions; off: a plain one, to compare with.",
+    )
     dask_address: str | None = Field(
         None, description="Dask scheduler whose workers fit the ranker, tcp://HOST:8786; here when unset."
     )

@@ -42,6 +42,7 @@ ALERT_KINDS: tuple[AlertKind, ...] = (
     AlertKind("model_health", "error", "models", "Pushes do not do what the model promised"),
     AlertKind("experiment_mismatch", "critical", "data", "An experiment's arms lose users unevenly"),
     AlertKind("experiment_stopped", "error", "crm", "The platform stopped an experiment"),
+    AlertKind("experiment_decided", "warning", "crm", "An experiment has ended, or asks for more time"),
     AlertKind("compiled_mismatch", "error", "models", "Compiled scores differ from LightGBM's"),
     AlertKind("plan_size", "critical", "crm", "A plan is much larger than usual"),
     AlertKind("pushes_stopped", "warning", "crm", "Pushes are stopped by hand"),

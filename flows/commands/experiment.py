@@ -33,22 +33,16 @@ def launch(
     as_of: AsOf = None,
 ) -> None:
     """Propose an experiment; refused (exit 3) if it finds nothing or gets in another's way."""
-    from features.errors import UsageError
     from flows.commands.output import console, who_am_i
     from flows.experiment_launch import propose
     from flows.wiring import open_stores
-    from monitoring.experiments.form import read_form
 
-    try:
-        form = read_form(file.read_text(encoding="utf-8"), file.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}; name a file.") from None
-    stores = open_stores()
+    form, stores = _form(file), open_stores()
     found = propose(stores, form, _moment(stores, as_of), by or who_am_i())
     place = found.design["split"]
     console().print(
         f"{found.status}: {found.name}, {place['ends_at'] - place['starts_at']:.1%} of the users from "
-        f"{found.starts_at:%Y-%m-%d} to {found.ends_at:%Y-%m-%d}; {found.words}",
+        f"{_dates(stores, found)}; {found.words}",
         markup=False,
     )
     if found.status == "proposed":
@@ -62,9 +56,45 @@ def approve(name: Name, by: Annotated[str, typer.Option("--by", metavar="WHO")],
     from flows.experiment_launch import approve as approve_experiment
     from flows.wiring import open_stores
 
-    found = approve_experiment(open_stores(), name, by, why)
-    words = f"{found.status}: {name}, from the plan for {found.starts_at:%Y-%m-%d}; by {found.approved_by}"
+    stores = open_stores()
+    found = approve_experiment(stores, name, by, why)
+    words = f"{found.status}: {name}, planned for {_dates(stores, found)}; by {found.approved_by}"
     console().print(words, markup=False)
+
+
+@app.command()
+def estimate(
+    file: Annotated[Path, typer.Argument(help="As for launch.")],
+    days: Annotated[int, typer.Option("--days", min=1, max=90, help="Past plan dates to replay.")] = 7,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """What its arms would have earned a push, from past plans that chance had a say in; nothing starts."""
+    from flows.commands.output import console, print_json, progress_console, table
+    from flows.flow_run import run_flow
+    from flows.moments import parse_as_of, shop_timezone
+    from flows.progress import showing_progress
+    from infra.settings import load_settings
+    from infra.sources import reality_note
+
+    form, settings = _form(file), load_settings()
+    told = {} if as_of is None else {"as_of": parse_as_of(as_of, shop_timezone(settings))}
+    entrypoint = "flows.experiment_estimate.estimate_experiment"
+    with showing_progress(progress_console()):
+        found = run_flow(settings, entrypoint, experiment=form, days=days, **told)
+    if as_json:
+        print_json(found)
+        return
+    rows = [("as logged", "mean", f"{found[0]['logged']:.5f}", "")] + [
+        (one["arm"], row["method"], f"{row['value']:.5f}", f"{row['low']:.5f}..{row['high']:.5f}")
+        for one in found
+        for row in one["estimates"]
+    ]
+    title = "; ".join(filter(None, (f"{found[0]['metric']}, a push", reality_note(settings.source))))
+    console().print(table(title, ("arm", "estimate", "value", "95 % interval"), rows))
+    for one in found:
+        for words in one["words"]:
+            console().print(words, markup=False)
 
 
 @app.command("list")
@@ -73,7 +103,8 @@ def list_experiments(as_json: AsJson = False) -> None:
     from flows.commands.output import console, print_json, table
     from flows.wiring import open_stores
 
-    found = open_stores().experiments.list_of()
+    stores = open_stores()
+    found = stores.experiments.list_of()
     if as_json:
         print_json([vars(one) for one in found])
         return
@@ -82,7 +113,7 @@ def list_experiments(as_json: AsJson = False) -> None:
         return
     rows = [
         (
-            *(one.name, one.status, one.owner, f"{one.starts_at:%Y-%m-%d}", f"{one.ends_at:%Y-%m-%d}"),
+            *(one.name, one.status, one.owner, *_dates(stores, one).split(" to ")),
             *(" ".join(filter(None, (one.decision, one.winner))), one.hypothesis),
         )
         for one in found
@@ -110,7 +141,7 @@ def status(name: Name, as_json: AsJson = False) -> None:
     out = console()
     if note := reality_note(stores.settings.source):
         out.print(note, markup=False)
-    words = f"{name}: {one.status}, {one.starts_at:%Y-%m-%d} to {one.ends_at:%Y-%m-%d}; {one.words}"
+    words = f"{name}: {one.status}, {_dates(stores, one)}; {one.words}"
     out.print(words, markup=False)
     if readouts:
         told = readouts[-1]["readout"]
@@ -171,13 +202,31 @@ def stop(
     stores, who = open_stores(), by or who_am_i()
     if extend is not None:
         found = extend_experiment(stores, name, extend, who, why)
-        console().print(f"extended: {name} to {found.ends_at:%Y-%m-%d}", markup=False)
+        console().print(f"extended: {name}, {_dates(stores, found)}", markup=False)
         return
     found, words = stop_experiment(stores, name, end, _moment(stores, as_of), who, why)  # type: ignore[arg-type]
     decided = " ".join(filter(None, (found.decision, found.winner)))
     console().print(f"{found.status}: {name}, {decided}; {words}", markup=False)
     if found.report is not None:
         console().print(found.report, markup=False)
+
+
+def _form(file: Path) -> Any:
+    from features.errors import UsageError
+    from monitoring.experiments.form import read_form
+
+    try:
+        return read_form(file.read_text(encoding="utf-8"), file.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}; name a file.") from None
+
+
+def _dates(stores: Any, one: Any) -> str:
+    """'FIRST to LAST' as the shop's calendar has them: plan date of the start, and day of the last look."""
+    from flows.moments import local_date, shop_timezone
+
+    zone = shop_timezone(stores.settings)
+    return f"{local_date(one.starts_at, zone)} to {local_date(one.ends_at, zone)}"
 
 
 def _moment(stores: Any, text: str | None) -> Any:

@@ -38,7 +38,8 @@ def in_global_holdout(unit_ids: Any, share: float) -> np.ndarray:
 def arm_codes(unit_ids: Any, split: Split) -> np.ndarray:
     """The number of each unit's arm, -1 for units that the experiment does not take.
 
-    Growing the range keeps every unit in its arm; changing the arms' shares does not, see `assign`.
+    Growing the range keeps every unit in its arm; changing the arms' shares does not, see `assign`. Where
+    shares move, a unit's are those of its wave, which never change; until that has come it is in none.
 
     Examples:
         >>> from models.experiments.split import Arm
@@ -46,12 +47,37 @@ def arm_codes(unit_ids: Any, split: Split) -> np.ndarray:
         >>> arm_codes(["u1", "u2", "u3", "u4"], split).tolist()
         [1, 1, 1, 0]
     """
-    edges = np.cumsum([arm.share for arm in split.arms])[:-1]
-    arm = np.searchsorted(edges, places(unit_ids, f"arm|{split.name}"), side="right")
+    at = places(unit_ids, f"arm|{split.name}")
+    if split.waves:
+        shares = unit_shares(unit_ids, split)
+        has_come = ~np.isnan(shares[:, 0])
+        arm = (at[:, None] >= np.cumsum(shares, axis=1)[:, :-1]).sum(axis=1)
+        arm = np.where(has_come, arm, -1)
+    else:
+        arm = np.searchsorted(np.cumsum([one.share for one in split.arms])[:-1], at, side="right")
     if (split.starts_at, split.ends_at) == (0.0, 1.0):
-        return arm
+        return np.asarray(arm)
     in_layer = places(unit_ids, f"layer|{split.layer}")
     return np.where((in_layer >= split.starts_at) & (in_layer < split.ends_at), arm, -1)
+
+
+def unit_shares(unit_ids: Any, split: Split) -> Doubles:
+    """Each unit's chances of the arms, units x arms; NaN for units whose wave has not come.
+
+    Examples:
+        >>> from models.experiments.split import Arm
+        >>> arms = (Arm("control", 0.2), Arm("a", 0.4), Arm("b", 0.4))
+        >>> moved = Split("spring", "push", 0.0, 1.0, arms, 2, ((0.2, 0.4, 0.4), (0.2, 0.1, 0.7)))
+        >>> unit_shares(["u1", "u2", "u3", "u4"], moved)[:, 2].tolist()
+        [0.4, 0.4, 0.4, 0.4]
+    """
+    declared = np.array([arm.share for arm in split.arms])
+    if not split.waves:
+        return np.broadcast_to(declared, (len(unit_ids), len(declared)))
+    wave = (places(unit_ids, f"wave|{split.name}") * split.waves).astype(np.int64)
+    known = np.full((split.waves, len(declared)), np.nan)
+    known[: len(split.wave_shares)] = np.reshape(split.wave_shares, (-1, len(declared)))
+    return np.asarray(known[wave])
 
 
 def assign(
@@ -106,11 +132,15 @@ def _assigned(ids: np.ndarray, split: Split | None) -> pd.DataFrame:
             "experiment": split.name if split is not None else "",
             "layer": split.layer if split is not None else "",
             "arm": np.array([arm.name for arm in arms], dtype=object)[codes[taken]],
-            "propensity": np.array([arm.share for arm in arms], dtype=np.float64)[codes[taken]],
+            "propensity": _chances(ids[taken], split)[np.arange(int(taken.sum())), codes[taken]],
             "is_sent": np.array([arm.is_sent for arm in arms], dtype=bool)[codes[taken]],
         },
         columns=list(COLUMNS),
     )
+
+
+def _chances(ids: np.ndarray, split: Split | None) -> np.ndarray:
+    return np.zeros((0, 1)) if split is None else unit_shares(ids, split)
 
 
 def _kept(told: pd.DataFrame, recorded: pd.DataFrame, splits: Sequence[Split]) -> pd.DataFrame:

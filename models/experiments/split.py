@@ -39,6 +39,8 @@ class Split:
         layer: Experiments of one layer never share a unit; those of two layers share units by chance alone.
         starts_at, ends_at: The half-open range of places of the layer that it owns, within [0, 1].
         arms: The first is the control.
+        waves: Where shares move: its users come in so many waves, one a day, drawn by hash; 0: all at once.
+        wave_shares: The arms' shares of the waves that have come so far, each fixed before its first user.
 
     Raises:
         UsageError: Shares that do not sum to 1, fewer than two arms, names twice, an empty range.
@@ -55,6 +57,8 @@ class Split:
     starts_at: float
     ends_at: float
     arms: tuple[Arm, ...]
+    waves: int = 0
+    wave_shares: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         named = f"experiment {self.name!r}"

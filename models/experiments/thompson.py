@@ -1,9 +1,9 @@
 """Shares of the arms by how likely each is the best, beside a control whose share never moves.
 
 The control's fixed share keeps its mean unbiased and its propensity known; a floor under every other arm
-keeps the propensities from vanishing, without which no estimate could make up for the allocation. New units
-get the shares of the day they come; who came before keeps the arm, see `assign`. Sample means of arms that
-were allocated so are biased downwards; `monitoring/experiments/adaptive.py` corrects that.
+keeps the propensities from vanishing, without which no estimate could make up for the allocation. Users come
+in waves, one a day, each with the shares of its day for good. Sample means of arms that were allocated so are
+biased downwards; `monitoring/experiments/adaptive.py` corrects that.
 
 Source: Thompson (1933); Russo et al. (2018), A tutorial on Thompson sampling; Hadad et al. (2021).
 """
@@ -68,7 +68,21 @@ def thompson_shares(
     return np.concatenate([[params.control_share], params.floor + free * is_best])
 
 
-def with_shares(split: Split, shares: NDArray[np.float64]) -> Split:
-    """The experiment with new shares of its arms, in their order."""
-    arms = tuple(replace(arm, share=float(share)) for arm, share in zip(split.arms, shares, strict=True))
-    return replace(split, arms=arms)
+def thompson_of(split: Split, seed: int = 0) -> ThompsonParams:
+    """How the experiment's shares move: its control keeps the declared share."""
+    return ThompsonParams(control_share=split.control.share, seed=seed)
+
+
+def with_waves(split: Split, shares: Sequence[float], count: int) -> Split:
+    """The experiment with its first `count` waves come, those that are new with these shares of its arms.
+
+    Examples:
+        >>> from models.experiments.split import Arm
+        >>> arms = (Arm("control", 0.2), Arm("a", 0.4), Arm("b", 0.4))
+        >>> grown = with_waves(Split("spring", "push", 0.0, 1.0, arms, 2), (0.2, 0.3, 0.5), 5)
+        >>> grown.wave_shares
+        ((0.2, 0.3, 0.5), (0.2, 0.3, 0.5))
+    """
+    new = min(count, split.waves) - len(split.wave_shares)
+    told = tuple(float(share) for share in shares)
+    return replace(split, wave_shares=(*split.wave_shares, *([told] * max(new, 0))))

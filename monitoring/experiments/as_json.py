@@ -34,7 +34,13 @@ def design_of_json(told: Mapping[str, Any]) -> Design:
     return Design(
         **{
             **told,
-            "split": Split(**{**split, "arms": tuple(Arm(**arm) for arm in split["arms"])}),
+            "split": Split(
+                **{
+                    **split,
+                    "arms": tuple(Arm(**arm) for arm in split["arms"]),
+                    "wave_shares": tuple(map(tuple, split.get("wave_shares", ()))),
+                }
+            ),
             "primary": Metric(**told["primary"]),
             "secondaries": tuple(Metric(**one) for one in told["secondaries"]),
             "guardrails": tuple(

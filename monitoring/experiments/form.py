@@ -6,8 +6,9 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date, datetime
+from math import ceil
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,13 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from features.calendar import DAYPARTS
 from features.errors import UsageError
 from models.experiments.split import Arm, Split
+from models.experiments.thompson import thompson_of, thompson_shares
 from models.policy.params import PolicyParams
+from models.usual_slots import USUAL
 from monitoring.experiments.design import Design, Guardrail
-from monitoring.experiments.metric_names import metric_named
+from monitoring.experiments.metric_names import METRICS, metric_named
+from monitoring.experiments.metrics import Metric
 
 LAYER = "push"
 """Every experiment's layer: a push belongs to one experiment, so two of them never share a user."""
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
+_PER_PUSH = {name for name, metric in METRICS.items() if metric.per is not None}
 _POLICY = {one.name: one for one in fields(PolicyParams)}
 
 
@@ -40,7 +45,9 @@ class ArmForm(BaseModel):
         default_factory=dict, description='Policy that differs, such as {"max_per_day": 2}.'
     )
     timing: list[str] = Field(
-        default_factory=list, description='Parts of the day it may push in, such as ["evening"]; empty: all.'
+        default_factory=list,
+        description='Parts of the day it may push in, such as ["evening"]; ["usual"]: the one in which each '
+        "user comes most, at everybody's best minute; empty: the best of all.",
     )
     copy_name: str | None = Field(
         None, alias="copy", description="A text that the gateway chooses by the arm's name."
@@ -59,7 +66,9 @@ class ExperimentForm(BaseModel):
     unit: Literal["user"] = Field("user", description="What is drawn: users, each for good.")
     share: float = Field(description="Of all users who may be pushed, held-out ones aside.", gt=0, le=1)
     arms: list[ArmForm] = Field(description="At least two; the first is the control.", alias="arm")
-    primary: str = Field(description="The metric that decides: conversion, purchases, spend or open_rate.")
+    primary: str = Field(
+        description="The metric that decides: conversion, purchases, spend, open_rate or push_conversion."
+    )
     secondaries: list[str] = Field(default_factory=list, description="Metrics told beside it.")
     guardrails: dict[str, float] = Field(
         default_factory=lambda: {"opt_out": 0.0, "complaint": 0.0},
@@ -69,6 +78,11 @@ class ExperimentForm(BaseModel):
     looks: list[int] = Field(description="Days after the start at which it is judged; the last ends it.")
     window_days: float = Field(3.0, description="So long after a user's first push its outcomes count.", gt=0)
     settling_days: float = Field(2.0, description="Waited besides for events that come late.", ge=0)
+    allocation: Literal["fixed", "thompson"] = Field(
+        "fixed",
+        description="thompson: users come day by day, more of them to the arm that is likelier the best; the "
+        "control's share stays. For a conversion, three arms or more, one look.",
+    )
     power: float = Field(0.8, description="Chance of finding the smallest effect.", gt=0, lt=1)
     caps: dict[str, float] = Field(
         default_factory=dict, description='Metrics whose value a user counts at most, such as {"spend": 200}.'
@@ -106,7 +120,8 @@ def design_of(form: ExperimentForm, starts_at: datetime, place: float = 0.0) -> 
         place: From where on it takes its share of the users.
 
     Raises:
-        UsageError: Shares that do not sum to 1, an unknown metric, policy or part of the day.
+        UsageError: Shares that do not sum to 1, an unknown metric, policy or part of the day, a rate of
+            pushes in an arm that sends none.
     """
     arms = tuple(_arm(arm) for arm in form.arms)
     split = Split(form.name, LAYER, place, min(place + form.share, 1.0), arms)
@@ -114,6 +129,13 @@ def design_of(form: ExperimentForm, starts_at: datetime, place: float = 0.0) -> 
     strange = sorted(set(form.caps) - {form.primary, *form.secondaries, *form.guardrails})
     if strange:
         raise UsageError(f"caps name {strange[0]!r}, which is not measured; drop it.")
+    if form.primary in _PER_PUSH and any(arm.holdout for arm in form.arms):
+        raise UsageError(
+            f"primary {form.primary!r} is counted a push, and an arm sends none; measure conversion or spend."
+        )
+    is_adaptive = form.allocation == "thompson"
+    if is_adaptive:
+        split = _in_waves(split, metrics[form.primary], form)
     return Design(
         split,
         form.hypothesis,
@@ -131,7 +153,32 @@ def design_of(form: ExperimentForm, starts_at: datetime, place: float = 0.0) -> 
         window_days=form.window_days,
         settling_days=form.settling_days,
         power=form.power,
+        is_adaptive=is_adaptive,
     )
+
+
+def _in_waves(split: Split, primary: Metric, form: ExperimentForm) -> Split:
+    """The split with one wave of users a day, as long as their windows are over by the last look.
+
+    Raises:
+        UsageError: Shares that have nowhere to move, or a metric that tells no posterior.
+    """
+    named = f"experiment {split.name!r} with allocation thompson"
+    if len(split.arms) < 3:
+        raise UsageError(f"{named} has one arm beside the control, must have two or more; add one.")
+    if not primary.is_flag:
+        raise UsageError(
+            f"{named} decides by {primary.name}, must by conversion: shares follow who converts."
+        )
+    nothing = [0] * (len(split.arms) - 1)
+    thompson_shares(nothing, nothing, thompson_of(split))  # refuses a control that leaves too little to share
+    waves = form.looks[-1] - ceil(form.window_days + form.settling_days) if form.looks else 0
+    if waves < 2:
+        raise UsageError(
+            f"{named} has {max(waves, 0)} days on which users may come, must be >= 2; look later, or shorten "
+            "window_days."
+        )
+    return replace(split, waves=waves)
 
 
 def policy_of(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,9 +210,10 @@ def policy_of(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arm(form: ArmForm) -> Arm:
     strange = [part for part in form.timing if part not in DAYPARTS]
-    if strange:
+    if strange and form.timing != [USUAL]:
         raise UsageError(
-            f"arm {form.name!r}: timing {strange[0]!r}, must be of {', '.join(DAYPARTS)}; correct it."
+            f"arm {form.name!r}: timing {strange[0]!r}, must be of {', '.join(DAYPARTS)}, or {USUAL} alone; "
+            "correct it."
         )
     policy = policy_of(form.policy)
     return Arm(

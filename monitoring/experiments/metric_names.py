@@ -7,8 +7,8 @@ from dataclasses import replace
 from features.errors import UsageError
 from monitoring.experiments.metrics import Metric
 
-OUTCOMES = ("purchases", "spend", "opt_outs", "complaints", "opens", "pushes")
-"""Columns of outcomes: bought items, what they cost, and how many events of the other kinds."""
+OUTCOMES = ("purchases", "spend", "opt_outs", "complaints", "opens", "pushes", "conversions")
+"""Columns of outcomes: bought items, their price, how many of the other events, and pushes that sold."""
 
 BEFORE = "before:"
 """Before an outcome's name: the same of the unit's own past, which cuts the variance (CUPED)."""
@@ -22,6 +22,7 @@ METRICS = {
         Metric("opt_out", "opt_outs", is_flag=True, higher_is_better=False),
         Metric("complaint", "complaints", is_flag=True, higher_is_better=False),
         Metric("open_rate", "opens", per="pushes"),
+        Metric("push_conversion", "conversions", per="pushes"),
     )
 }
 

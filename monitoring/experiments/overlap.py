@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from models.experiments.split import free_ranges
 from monitoring.experiments.design import Design
@@ -11,7 +13,9 @@ from monitoring.experiments.design import Design
 _LEAST = 1e-9
 
 
-def overlap_words(new: Design, declared: Sequence[Design], used_names: Collection[str] = ()) -> str:
+def overlap_words(
+    new: Design, declared: Sequence[Design], used_names: Collection[str] = (), zone: str = "UTC"
+) -> str:
     """Why the new experiment must not start as it is, with the nearest one that may; empty if it may.
 
     Experiments of one layer must not share units at the same time. A name is never used twice, since arms are
@@ -20,6 +24,7 @@ def overlap_words(new: Design, declared: Sequence[Design], used_names: Collectio
     Args:
         declared: Experiments that run or wait.
         used_names: Of all that there ever were.
+        zone: IANA zone of the dates that are told: the one in which a start is read.
     """
     if new.split.name in {*used_names, *(other.split.name for other in declared)}:
         return f"an experiment {new.split.name!r} exists already, must be new; take another name"
@@ -29,16 +34,16 @@ def overlap_words(new: Design, declared: Sequence[Design], used_names: Collectio
         return ""
     told = "; ".join(
         f"{_shared(new, other):.1%} of layer {new.split.layer!r} belongs to {other.split.name!r} until "
-        f"{other.ends_at:%Y-%m-%d}"
+        f"{_date(other.ends_at, zone)}"
         for other in hit
     )
-    return f"{told}; what works: {_nearest(new, others)}"
+    return f"{told}; what works: {_nearest(new, others, zone)}"
 
 
 def shares_units(new: Design, running: Sequence[Design]) -> bool:
     """Whether one of those that run has units of the new one.
 
-    Dates do not count: the last look ends nothing by itself, so it has them until somebody stops it.
+    Dates do not count: it has them until a readout or somebody ends it, which may be late.
     """
     return any(other.split.layer == new.split.layer and _shared(new, other) > _LEAST for other in running)
 
@@ -75,7 +80,11 @@ def _shared(one: Design, other: Design) -> float:
     return min(one.split.ends_at, other.split.ends_at) - max(one.split.starts_at, other.split.starts_at)
 
 
-def _nearest(new: Design, others: Sequence[Design]) -> str:
+def _date(moment: datetime, zone: str) -> str:
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d}"
+
+
+def _nearest(new: Design, others: Sequence[Design], zone: str) -> str:
     options = []
     free = _free(others)
     fitting = [start for start, end in free if end - start >= new.split.share - _LEAST]
@@ -86,5 +95,5 @@ def _nearest(new: Design, others: Sequence[Design]) -> str:
         start, end = max(free, key=lambda range_: range_[1] - range_[0])
         options.append(f"{end - start:.1%} of the layer (places {start:g} to {end:g})")
     begins = max(other.ends_at for other in others if _shared(new, other) > _LEAST)
-    options.append(f"a start on {begins:%Y-%m-%d}")
+    options.append(f"a start on {_date(begins, zone)}")
     return ", or ".join(options)

@@ -55,7 +55,12 @@ class UnitTable:
         return replace(cut, exposed_at=exposed, is_over=_is_over(exposed, design, as_of))
 
     def information(self, design: Design) -> float:
-        """Units whose window is over as a part of those planned, of the arm with least."""
+        """Units whose window is over as a part of those planned, of the arm with least.
+
+        Where shares move an arm may well get few, which is what moving them is for: all arms' count together.
+        """
+        if design.is_adaptive:
+            return float(self.is_over.sum()) / design.planned_units
         over = np.bincount(self.arm[self.is_over], minlength=len(design.split.arms)).astype(np.float64)
         if not over.all():
             return 0.0

@@ -51,12 +51,16 @@ def test_from_proposal_to_archive_with_every_step_on_record_once(store, database
     for _ in range(2):
         stopped = store.stop("spring", "ship", "quiet", later, "bob", "it won")
     assert (stopped.status, stopped.decision, stopped.winner) == ("stopped", "ship", "quiet")
+    assert stopped.waits_for_shipping
+    dropped = store.stop("spring", "keep", None, later + timedelta(days=1), "eve", "not worth it")
+    assert (dropped.decision, dropped.winner, dropped.stopped_at) == ("keep", None, later)
+    assert store.stop("spring", "ship", "quiet", later, "bob", "again") == dropped, "nobody takes that back"
     for _ in range(2):
         assert store.archive("spring", "spring.html", "bob").report == "spring.html"
     told = [(one["what"], one["who"]) for one in store.events("spring")]
     assert told == [
         *(("proposed", "ann"), ("waiting", "bob"), ("running", "planner"), ("extended", "bob")),
-        *(("stopped", "bob"), ("archived", "bob")),
+        *(("stopped", "bob"), ("stopped", "eve"), ("archived", "bob")),
     ]
     with pytest.raises(RefusedError, match="'spring' is archived already, must be new"):
         store.propose(SPRING, "ann", fine)
@@ -96,7 +100,13 @@ def test_units_keep_their_arm_and_are_exposed_by_their_first_plan(store, databas
     users = [f"user-{number}" for number in range(5)]
     told = pd.DataFrame({"unit_id": users, "arm": ["control", "quiet"] * 2 + ["quiet"], "propensity": 0.5})
     assert units.add("spring", told, PLAN_DATE, START) == 5
-    assert units.add("spring", told.assign(arm="control"), PLAN_DATE + timedelta(days=1), START) == 0
+    later = (PLAN_DATE + timedelta(days=1), START + timedelta(days=1))
+    assert units.add("spring", told.assign(arm="control"), *later) == 0
+    late = told.assign(unit_id=[f"late-{number}" for number in range(5)])
+    assert units.add("spring", late, *later) == 5
+    assert units.add("spring", late.assign(arm="quiet"), PLAN_DATE, START) == 0, "planned ahead, then before"
+    first = units.exposures("spring", START + timedelta(hours=1)).set_index("unit_id")
+    assert first.loc["late-0", "arm"] == "control" and first.loc["late-0", "assigned_at"] == START
     plan = small_plan(users=3, suppressions=0)
     held = plan.pushes.assign(holdout=[False, True, False], experiment="spring", arm="quiet")
     silence = pd.DataFrame(
@@ -115,6 +125,7 @@ def test_units_keep_their_arm_and_are_exposed_by_their_first_plan(store, databas
         )
     found = units.exposures("spring", START + timedelta(days=3)).set_index("unit_id")
     send_at = plan.pushes["send_at"].iloc[0]
+    found = found.loc[users]
     assert found["arm"].tolist() == told["arm"].tolist()
     assert found.loc["user-0", "dispatched_at"] == send_at + pd.Timedelta(minutes=1)
     assert found.loc["user-1", "holdout"] and found.loc["user-1", "send_at"] == send_at

@@ -14,10 +14,10 @@ from small_simulation import SMALL, USERS, pushes_to
 
 from features.contracts import EVENTS
 from features.errors import KairosError, UsageError
-from infra.sources.simulated.answers import answers
+from infra.sources.simulated.answers import answers, sale_chances
 from infra.sources.simulated.days import date_of, instants
 from infra.sources.simulated.diary import MarketDiary
-from infra.sources.simulated.event_table import ARRIVES, numbers_of
+from infra.sources.simulated.event_table import ARRIVES, item_id, numbers_of
 from infra.sources.simulated.market import DESKTOP, PHONE, Market, market_of
 from infra.sources.simulated.memory import PushMemory
 from infra.sources.simulated.params import MarketParams, Truth
@@ -76,6 +76,23 @@ def test_what_happens_is_as_probable_as_the_truth_says() -> None:
             spread = np.sqrt((chance[half] * (1 - chance[half])).sum())
             assert abs(off) <= 4 * spread + 1e-9, (name, off, spread)
     assert happened(events, pushes, "purchase").sum() > 100
+
+
+def test_a_push_of_several_items_sells_any_of_them_as_often_as_its_truth_says() -> None:
+    lively = market_of(replace(SMALL, users=8_000, truth=replace(SMALL.truth, open_base=-1.0, buy_base=-1.5)))
+    rng, user = np.random.default_rng(6), np.arange(8_000)
+    pushes = pushes_to(lively, user, rng.integers(SMALL.items, size=len(user)), day=DAY)
+    more = rng.integers(SMALL.items, size=(len(user), 4))
+    both = zip(pushes["item_id"], more, strict=True)
+    pushes["items"] = [[first, *map(item_id, rest)] for first, rest in both]
+    nothing = PushMemory.empty(lively)
+    chance = sale_chances(lively, pushes, nothing)
+    found = happened(answers(lively, pushes, nothing).to_pandas(), pushes, "purchase")
+    assert abs(found.sum() - chance.sum()) <= 4 * np.sqrt((chance * (1 - chance)).sum())
+    alone = sale_chances(lively, pushes.assign(items=[[one] for one in pushes["item_id"]]), nothing)
+    assert (chance >= alone).all() and chance.sum() > 1.1 * alone.sum()
+    first = plan_truth(lively, pushes, nothing)
+    assert alone == pytest.approx(first["p_delivered"] * first["p_purchase"])
 
 
 def test_the_same_plan_has_the_same_answers_alone_or_among_others(

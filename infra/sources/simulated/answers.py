@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from infra.sources.simulated.chance import Doubles, Flags, Words, text_numbers, uniforms
+from infra.sources.simulated.chance import Doubles, Flags, Longs, Words, text_numbers, uniforms
 from infra.sources.simulated.days import wall_clock, whole_seconds
 from infra.sources.simulated.event_table import SCHEMA, TYPE_CODE, event_table, numbers_of
 from infra.sources.simulated.market import PHONE, Market
@@ -41,6 +41,36 @@ def answers(market: Market, pushes: pd.DataFrame, memory: PushMemory) -> pa.Tabl
         memory = memory.with_events(market, one.to_pandas())
         tables.append(one)
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+
+
+def sale_chances(market: Market, pushes: pd.DataFrame, memory: PushMemory) -> Doubles:
+    """P(a push is delivered, opened and sells anything it shows), one entry a row: the truth about a plan.
+
+    Args:
+        pushes: As `answers` takes them; those of this frame do not count for each other.
+    """
+    if pushes.empty:
+        return np.zeros(0)
+    first = plan_truth(market, pushes, memory)
+    row, _, _, own = _offers(market, pushes, first["p_buys_once_open"].to_numpy(), memory)
+    unsold = np.ones(len(pushes))
+    np.multiply.at(unsold, row, 1.0 - own)
+    return np.asarray(first["p_delivered"] * first["p_open"] * (1.0 - unsold), dtype=np.float64)
+
+
+def _offers(
+    market: Market, sent: pd.DataFrame, p_first: Doubles, memory: PushMemory
+) -> tuple[Longs, Longs, Longs, Doubles]:
+    """(push, rank from 0, item, P(bought once opened)) of every known item that the pushes show."""
+    names = [(row, *one) for row in range(len(sent)) for one in enumerate(_shown(sent.iloc[row]))]
+    shown = pd.DataFrame(names, columns=["row", "rank", "name"])
+    item = numbers_of(shown["name"], len(market.goods))
+    row, rank = (shown[name].to_numpy(dtype=np.int64)[item >= 0] for name in ("row", "rank"))
+    item = item[item >= 0]
+    user = numbers_of(sent["user_id"], len(market.people))[row]
+    instant, hand = whole_seconds(sent["send_at"])[row], hands_of(sent["device"].to_numpy()[row].tolist())
+    own = push_truth(market, np.maximum(user, 0), item, instant, hand, memory)["p_buys_once_open"].to_numpy()
+    return row, rank, item, np.where(rank == 0, p_first[row], market.params.truth.also_shown * own)
 
 
 def _answered(market: Market, sent: pd.DataFrame, memory: PushMemory) -> pa.Table:
@@ -108,18 +138,12 @@ def _visits(
     visit = visit.assign(session_id=visit["push_id"], channel=None)
     found = [_events(visit.assign(item=-1), None, "app_open", seen[opened] + 1.0)]
     found.append(_events(visit, None, "view", seen[opened] + 3.0))
-    names = [(row, *one) for row in visit.index for one in enumerate(_shown(sent.iloc[row]))]
-    shown = pd.DataFrame(names, columns=["row", "rank", "name"])
-    if shown.empty:
+    at = np.flatnonzero(opened)
+    if not len(at):
         return found
-    row, rank = shown["row"].to_numpy(), shown["rank"].to_numpy()
-    item = numbers_of(shown["name"], len(market.goods))
-    row, rank, item = row[item >= 0], rank[item >= 0], item[item >= 0]
-    buyer = rows["user"].to_numpy()[row]
-    instant = whole_seconds(sent["send_at"])[row]
-    hand = hands_of(sent["device"].to_numpy()[row].tolist())
-    own = push_truth(market, buyer, item, instant, hand, memory)["p_buys_once_open"].to_numpy()
-    chance = np.where(rank == 0, p_first[row], market.params.truth.also_shown * own)
+    row, rank, item, chance = _offers(market, sent.iloc[at], p_first[at], memory)
+    row = at[row]
+    buyer, instant = rows["user"].to_numpy()[row], whole_seconds(sent["send_at"])[row]
     bought = uniforms(market.params.seed, "push buys", whom[row], item) < chance
     row, rank, item, buyer = row[bought], rank[bought], item[bought], buyer[bought]
     day, _ = wall_clock(market.params, market.people.place[buyer], instant[bought])

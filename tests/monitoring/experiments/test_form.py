@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from features.errors import UsageError
+from models.experiments.thompson import with_waves
 from monitoring.experiments.as_json import design_as_json, design_of_json, look_of_json, readout_as_json
 from monitoring.experiments.form import design_of, read_form
 from monitoring.experiments.metrics import Metric
@@ -58,6 +60,8 @@ def test_the_example_is_a_design_that_survives_storing():
         ("looks = [7, 14, 21, 28]", "looks = [7, 3]", "looks after days (7, 3), must be >= 1 and rise"),
         ("# timing", 'timing = ["dawn"] #', "arm 'choosy': timing 'dawn', must be of night, morning"),
         ("# caps = { spend", "caps = { purchases", "caps name 'purchases', which is not measured"),
+        ("# timing", 'timing = ["usual", "late"] #', "timing 'usual', must be of night, morning"),
+        ("# allocation", "allocation", "with allocation thompson has one arm beside the control"),
         ("mde = 0.05", "mde = ", "e.toml is no TOML: "),
         ("mde = 0.05", "mde = inf", "mde == 'inf': input should be a finite number"),
     ],
@@ -67,6 +71,39 @@ def test_a_mistake_is_one_line_that_names_it(old: str, new: str, words: str):
     with pytest.raises(UsageError) as refused:
         design(EXAMPLE.replace(old, new, 1))
     assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+THREE = EXAMPLE.replace("looks = [7, 14, 21, 28]", "looks = [28]").replace("# allocation", "allocation")
+THREE += '[[arm]]\nname = "third"\nshare = 0.2\ntiming = ["usual"]\n'
+THREE = THREE.replace('name = "choosy"\nshare = 0.5', 'name = "choosy"\nshare = 0.3')
+
+
+def test_shares_that_move_are_declared_with_their_waves_and_survive_storing():
+    made = design(THREE)
+    assert made.is_adaptive and made.split.waves == 28 - 5 and made.split.arms[2].timing == "usual"
+    moved = replace(made, split=with_waves(made.split, (0.5, 0.1, 0.4), 3))
+    assert design_of_json(json.loads(json.dumps(design_as_json(moved)))) == moved
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("looks = [28]", "looks = [14, 28]", "moves its shares and has 2 looks, must have 1"),
+        ("looks = [28]", "looks = [6]", "has 1 days on which users may come, must be >= 2"),
+        ('primary = "conversion"', 'primary = "purchases"', "decides by purchases, must by conversion"),
+    ],
+)
+def test_shares_that_cannot_move_are_refused(old: str, new: str, words: str):
+    assert old in THREE
+    with pytest.raises(UsageError) as refused:
+        design(THREE.replace(old, new, 1))
+    assert words in str(refused.value)
+
+
+def test_a_rate_of_pushes_is_not_for_an_arm_that_sends_none():
+    silent = EXAMPLE.replace("# holdout", "holdout").replace('"conversion"', '"push_conversion"', 1)
+    with pytest.raises(UsageError, match="counted a push, and an arm sends none"):
+        design(silent)
 
 
 def test_a_look_comes_back_as_it_was_stored():

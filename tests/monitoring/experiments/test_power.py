@@ -90,12 +90,15 @@ def test_experiments_of_a_layer_stay_out_of_each_others_way():
     assert overlap_words(design("new", start=0.7), running) == ""
     assert overlap_words(design("new", layer="copy"), running) == ""
     assert overlap_words(design("new", begins=START + timedelta(days=28)), running) == ""
-    # What runs has its users whatever day it was to end: only a person ends it.
+    # What runs has its users whatever day it was to end: a readout ends it, and that may come late.
     assert shares_units(design("new", begins=START + timedelta(days=28)), running)
     assert not shares_units(design("new", start=0.7), running)
     words = overlap_words(design("new", start=0.3, end=0.5), running)
     assert "10.0% of layer 'timing' belongs to 'one' until 2026-03-30" in words
     assert "places 0.7 to 0.9, or a start on 2026-03-30" in words
+    east = [design("one", begins=datetime(2026, 3, 1, 15, tzinfo=UTC))]  # the second of March in Tokyo
+    words = overlap_words(design("new"), east, zone="Asia/Tokyo")
+    assert "until 2026-03-30" in words and "a start on 2026-03-30" in words
     words = overlap_words(design("new", start=0.0, end=0.5), running)
     assert "30.0% of the layer (places 0.7 to 1)" in words
     assert "exists already" in overlap_words(design("old", start=0.7), running, {"old"})

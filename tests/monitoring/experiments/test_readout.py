@@ -240,3 +240,7 @@ def test_shares_that_move_are_corrected_for_and_said_so():
     assert told.decision == "ship" and any("Thompson" in note for note in told.notes)
     with pytest.raises(ContractError, match="propensity:"):
         readout(design, exposures, outcomes, day(28))
+    is_kept = exposures["arm"].eq("control") | (exposures.groupby("arm").cumcount() % 10 == 0)
+    few = exposures[is_kept].assign(**{PROPENSITY + "control": 10 / 11, PROPENSITY + "new": 1 / 11})
+    told = readout(replace(design, planned_units=0.9 * len(few)), few, outcomes, day(28))
+    assert told.decision in ("ship", "keep"), "an arm that got few units is no reason to go on"
