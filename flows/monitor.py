@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
-from features.errors import RefusedError
+from features.errors import KairosError, RefusedError
 from features.moment import MOMENT
 from flows.alerts import raise_alert, recovered
 from flows.candidate_scores import files_of, score_candidates
@@ -99,6 +99,7 @@ def monitor(as_of: datetime | None = None, plan_date: date | None = None, versio
 def _replace_left_behind(stores: Stores, as_of: datetime) -> RefusedError | None:
     """Why plans that hold pushes of a version that was taken back were not made anew; None if they were."""
     found = left_behind(stores.database, resolved_plan_date(stores, as_of, None))
+    refused = []
     for plan_date in sorted({one.plan_date for one in found}):
         with step("left behind") as current:
             told = ", ".join(
@@ -107,12 +108,14 @@ def _replace_left_behind(stores: Stores, as_of: datetime) -> RefusedError | None
             current.say(f"{plan_date} is planned anew: it holds {told}, which was taken back")
         try:
             score(as_of=as_of, plan_date=plan_date)
-        except RefusedError as error:
-            return RefusedError(
+        except KairosError as error:  # the other days may still be planned, and drift measured
+            refused.append(
                 f"the plan for {plan_date} still holds {told}, which was taken back, and could not be made "
-                f"anew: {error}; kairos push stop --scope all holds its pushes meanwhile."
+                f"anew: {str(error).rstrip('.')}"
             )
-    return None
+    if not refused:
+        return None
+    return RefusedError(f"{'; '.join(refused)}; kairos push stop --scope all holds their pushes meanwhile.")
 
 
 def _call_for_training(drifted: list[str], as_of: datetime) -> None:

@@ -16,6 +16,7 @@ from flows.blast_radius import require_usual_size
 from flows.candidate_scores import files_of
 from flows.day_plan import make_plan, plan_inputs, policy_params
 from flows.fingerprints import fingerprint_of
+from flows.moments import local_date, shop_timezone
 from flows.planned_shards import PlannedShard, PlannedShards, planned_shards, remove_plans
 from flows.planners import Planner, part_of
 from flows.progress import step
@@ -216,7 +217,8 @@ def publish_plan(
             files.write_plan(inputs, batch.batch_id, summary)
         # Also where a run was killed when all but this was done.
         remove_plans(stores.settings.home / "planned", plan_date)
-        remove_scores(stores.settings.home / "scored", plan_date - _SCORES_KEPT)
+        oldest = min(plan_date, local_date(as_of, shop_timezone(stores.settings))) - _SCORES_KEPT
+        remove_scores(stores.settings.home / "scored", oldest)
         silent = summary["users_silent"]
         words = f"{batch.rows:,} pushes to {batch.users:,} users, {silent:,} hear nothing"
         current.say(words) if batch.changed else current.skip(f"unchanged: {words}")

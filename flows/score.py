@@ -86,8 +86,10 @@ def _is_on_trial(stores: Stores, rollout: Rollout | None) -> bool:
 
 def _planning(stores: Stores, champion: str, as_of: datetime, plan_date: date) -> PlanOnTheWay | None:
     """The champion's plan for everybody, a shard of which is made as soon as the shard is scored."""
-    (alone,) = planners_of(champion, None, allocation_of(stores, champion, None, as_of, plan_date))
-    return plan_on_the_way(alone, as_of, plan_date)
+    planners = planners_of(champion, None, allocation_of(stores, champion, None, as_of, plan_date))
+    if len(planners) > 1:  # an experiment was approved a moment ago
+        return None
+    return plan_on_the_way(planners[0], as_of, plan_date)
 
 
 def resolved_plan_date(stores: Stores, as_of: datetime, plan_date: date | None) -> date:

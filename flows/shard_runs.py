@@ -9,7 +9,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from features.errors import KairosError
+from features.errors import MachineError
 from flows.shard_processes import ShardProcesses
 from flows.task_policy import RETRIES, RETRY_DELAY_SECONDS, is_worth_retrying
 from infra.settings import Settings
@@ -98,7 +98,7 @@ def run_shards(
     except OSError as error:
         if address is None:
             raise
-        raise KairosError(
+        raise MachineError(
             f"the Dask cluster at {address} failed: {error}; run again, finished shards are kept, or unset "
             "KAIROS_DASK_ADDRESS to run here."
         ) from error

@@ -66,7 +66,9 @@ def planned_by(
         alone = planners_of(planners[0].version, None, allocation)
         planned = plan_candidates(alone, as_of, plan_date, processes)  # raises if it was the champion's fault
         why = f"it could not plan: {_words(error)}"
-        if rollout is not None and rollout.stage == "canary":
+        if is_machine_fault(error):  # nobody's who is tried: not in this plan
+            _tell_failure(stores, "champion and trials could not plan", error, "the champion planned for all")
+        elif rollout is not None and rollout.stage == "canary":
             return_challenger(stores, rollout, as_of, why)
         else:
             _tell_failure(

@@ -7,7 +7,7 @@ import re
 import psycopg
 from sqlalchemy.engine import URL
 
-from features.errors import KairosError, UsageError
+from features.errors import KairosError, MachineError, UsageError
 
 _SETTING = "KAIROS_DATABASE_URL"
 
@@ -46,26 +46,26 @@ _CONNECTION_FIXES = (
 _LOST = r"closed|lost|terminating|unexpectedly|broken pipe|reset by peer"
 
 
-def database_error(error: BaseException | None, url: URL) -> KairosError:
+def database_error(error: BaseException | None, url: URL) -> MachineError:
     """What to raise when the server is not there, refuses us, goes away or cannot go on."""
     said = " ".join(str(error).split())
     state = getattr(error, "sqlstate", None) or ""
     if state and not state.startswith(("08", "28", "3D", "57P")):
-        return KairosError(
+        return MachineError(
             f"{place(url)} could not go on: {primary_message(error)}; free what it lacks and run again."
         )
     if state.startswith("57P") or re.search(_LOST, said, re.IGNORECASE):
-        return KairosError(
+        return MachineError(
             f"the connection to {place(url)} was lost; check that the server runs, then run again."
         )
     for pattern, meaning, fix in _CONNECTION_FIXES:
         if re.search(pattern, said, re.IGNORECASE):
             user = f"user {url.username}" if url.username else "the user of this process"
-            return KairosError(
+            return MachineError(
                 f"cannot open {place(url)}: {meaning.format(user=user)}; {fix.format(name=url.database)}."
             )
     last = (said.rpartition("FATAL:")[2] or said).strip().rstrip(".")
-    return KairosError(f"cannot open {place(url)}: {last}; check {_SETTING}.")
+    return MachineError(f"cannot open {place(url)}: {last}; check {_SETTING}.")
 
 
 def query_error(error: psycopg.Error, timeout_seconds: float) -> KairosError:

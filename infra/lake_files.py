@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.errors import KairosError
+from features.errors import MachineError
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     """Nothing; a full or forbidden disk inside the block becomes one line that names folder and fix.
 
     Raises:
-        KairosError: The disk is full, read-only or not ours to write.
+        MachineError: The disk is full, read-only or not ours to write.
     """
     try:
         yield
@@ -29,12 +29,12 @@ def disk_errors(folder: Path) -> Iterator[None]:
         text = str(error)
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text
         if full or ("max_temp_directory_size" in text):
-            raise KairosError(
+            raise MachineError(
                 f"{folder}: the disk is full, the data that was there is untouched; free some space or set "
                 "KAIROS_HOME to a larger disk."
             ) from error
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise KairosError(
+            raise MachineError(
                 f"{folder}: cannot be written ({os.strerror(error.errno)}); allow it, or set KAIROS_HOME "
                 "to another folder."
             ) from error

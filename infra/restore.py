@@ -183,7 +183,11 @@ def _copy(source: Path, home: Path, manifest: BackupManifest, tops: tuple[str, .
 def _targets(home: Path, tops: tuple[str, ...]) -> list[Path]:
     """Where each of them lies: a folder that is a link, such as a lake on another disk, where it leads."""
     entries = [home / top for top in tops]
-    return [entry.resolve() if entry.is_symlink() and entry.is_dir() else entry for entry in entries]
+    # A link that leads nowhere: its folder was taken away by a restore that was cut off right then.
+    return [
+        entry.resolve() if entry.is_symlink() and (entry.is_dir() or not entry.exists()) else entry
+        for entry in entries
+    ]
 
 
 def _beside(target: Path) -> Path:

@@ -30,6 +30,7 @@ __all__ = ["Ranker", "RankerParams", "fit_ranker"]
 FORMAT = 3
 _ONE_BOOSTER_FORMAT, _EQUAL_WEIGHTS_FORMAT = 1, 2
 _TARGETS_ALONE = 2  # worths where labels are not graded: nothing and a target
+_EVEN = 1e-6  # two halves whose spreads lie further apart than this were not fitted on the same question
 _SMOOTH = 15  # trees over whose NDCG@10 the mean is taken where there are few targets
 _ROWS_FOR_BOOSTERS = 400_000  # four boosters at a hundred thousand rows, one from four hundred thousand on
 
@@ -299,7 +300,7 @@ class RankerFit:
         return [grow(one, binned, None, 0) for one in settings]
 
     def _evening(self, pairs: Sequence[Trees], chances: Sequence[Trees]) -> float:
-        """What to multiply chances' trees by so that they spread as far as the mean of the pairs'."""
+        """What to multiply chances' trees by for them to spread as the pairs' mean does; 0 if they cannot."""
         if not chances:
             return 1.0
         matrix, sizes, threads = self._judged.matrix, self._judged.group_sizes, self.params.threads
@@ -307,7 +308,8 @@ class RankerFit:
             evened(mean_prediction(_boosters(trees), matrix, threads), sizes)
             for trees in (pairs, [rescaled(one, 1.0) for one in chances])
         )
-        return by_chances / by_pairs
+        factor = by_chances / by_pairs
+        return factor if _EVEN < factor < 1 / _EVEN else 0.0  # one of them tells nothing apart
 
     @property
     def _targets_alone(self) -> bool:
@@ -377,13 +379,13 @@ def _halves(pairs: Sequence[Trees], chances: Sequence[Trees], evening: float) ->
 
     However many the pairs are, so that scores of several and of one stand on one scale.
     """
-    if not chances:
+    if not chances or not evening:
         return list(pairs)
     count = len(pairs) + 1
     shares = [(one, count / (2 * len(pairs))) for one in pairs] + [
         (one, evening * count / 2) for one in chances
     ]
-    return [one if factor == 1.0 else rescaled(one, factor) for one, factor in shares]
+    return [one if factor == 1.0 and one in pairs else rescaled(one, factor) for one, factor in shares]
 
 
 def _starts(sizes: Ints) -> NDArray[np.intp]:

@@ -143,7 +143,8 @@ class Design:
         return self.planned_units * arm.share * control / (arm.share + control)
 
     def extended(self, days: int) -> Design:
-        """The same experiment with one more look, so many days after the last."""
+        """The same experiment with a look so many days after the last, in its place if it adapts."""
         if days < 1:
             raise UsageError(f"extended by {days} days, must be >= 1; say for how long.")
-        return replace(self, look_days=(*self.look_days, self.look_days[-1] + days))
+        earlier = self.look_days[:-1] if self.is_adaptive else self.look_days
+        return replace(self, look_days=(*earlier, self.look_days[-1] + days))

@@ -166,7 +166,7 @@ def _in_waves(split: Split, primary: Metric, form: ExperimentForm) -> Split:
     named = f"experiment {split.name!r} with allocation thompson"
     if len(split.arms) < 3:
         raise UsageError(f"{named} has one arm beside the control, must have two or more; add one.")
-    if not primary.is_flag:
+    if not (primary.is_flag and primary.higher_is_better):
         raise UsageError(
             f"{named} decides by {primary.name}, must by conversion: shares follow who converts."
         )
