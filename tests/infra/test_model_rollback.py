@@ -13,6 +13,7 @@ from infra.left_behind import LeftBehind, left_behind
 from infra.model_registry import ModelRegistry
 from infra.model_rollback import roll_back_model
 from infra.plan_store import PLANNER_LOCK, PlanStore
+from infra.rollout_store import RolloutStore
 
 TOMORROW = PLAN_DATE + timedelta(days=1)
 
@@ -114,3 +115,15 @@ def test_live_plans_of_what_was_taken_back_are_found_whoever_took_it_back(regist
     assert left_behind(database, TOMORROW) == both[1:], "yesterday's were sent"
     registry.move_alias("champion", "m2", "ada", "they were right")
     assert [one.version for one in left_behind(database, PLAN_DATE)] == ["m1"]
+
+
+def test_the_end_of_a_stage_hides_no_rollback_and_takes_its_own_version_back(registry, database) -> None:
+    store, rollouts = PlanStore(database), RolloutStore(database)
+    registry.register("m3", {}, {})
+    canary = rollouts.begin("m3", "m2", "canary=3d@0.1", PUBLICATION["as_of"], "gate", "better")
+    published(store, "m2", 0.7, canary="m3")
+    assert left_behind(database, PLAN_DATE) == ()
+    roll_back_model(database, PLAN_DATE, "ada", "prices were wrong")
+    rollouts.end(canary, "superseded", PUBLICATION["as_of"], "gate", "the champion is another")
+    found = {(one.version, one.pushes) for one in left_behind(database, PLAN_DATE)}
+    assert found == {("m2", 19), ("m3", 1)}
