@@ -36,6 +36,7 @@ from flows.commands import (
     status,
     up,
     why,
+    worker,
 )
 from flows.process_environment import enter_quiet_environment
 from flows.termination import EXIT_CODES, exit_code, words
@@ -65,6 +66,7 @@ app.command("migrate", rich_help_panel="Operate")(migrate.migrate)
 app.command("deploy", rich_help_panel="Operate")(deploy.deploy)
 app.command("backup", rich_help_panel="Operate")(backup.backup)
 app.command("restore", rich_help_panel="Operate")(backup.restore)
+app.command("worker", rich_help_panel="Operate")(worker.worker)
 app.command("reports", rich_help_panel="Operate")(reports.reports)
 app.command("health", rich_help_panel="Operate")(health.health)
 app.add_typer(features.app, name="features", rich_help_panel="Look")

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from features.errors import KairosError
 from flows.deployments import deploy, import_flows
+from flows.interrupted_runs import InterruptedRuns
 from flows.prefect_server import (
     HOST,
     PlatformAddresses,
@@ -27,6 +29,7 @@ from flows.progress import step
 from flows.supervisor import Supervisor
 from infra.database import open_database
 from infra.deployment_table import deployment_table
+from infra.embedded_postgres import revive_embedded
 from infra.lock import exclusive_lock
 from infra.restore_journal import require_no_restore
 from infra.settings import Settings
@@ -43,24 +46,35 @@ class Platform:
 
     Attributes:
         schedules: (deployment, when in words) of everything that runs by itself.
+        home: Of the embedded database; None where it is somebody else's to keep.
     """
 
+    home: Path | None
     addresses: PlatformAddresses
     schedules: tuple[tuple[str, str], ...]
     supervisor: Supervisor
 
-    def await_end(self) -> None:
-        """Nothing; returns never, unless a part of the platform fails.
+    def watch(self, say: Callable[[str], None]) -> None:
+        """Nothing; returns never: what ends by itself is started again, and runs that it took along go on.
+
+        Args:
+            say: Told of it.
 
         Raises:
-            KairosError: A part ended by itself.
+            KairosError: A part ends again and again.
         """
-        while (ended := self.supervisor.first_ended()) is None:
+        runs = InterruptedRuns()
+        while True:
+            for child in self.supervisor.ended():
+                words = f"the {child.name} ended by itself (exit {child.process.returncode})"
+                if not self.supervisor.restart(child):
+                    raise KairosError(f"{words} again and again; see {child.log}, then run kairos up again.")
+                say(f"{words} and was started again; see {child.log}.1")
+            if self.home is not None and revive_embedded(self.home):
+                say("PostgreSQL ended by itself and was started again; see its server.log.1")
+            for name in runs.hand_out_again():
+                say(f"the process of run {name!r} is gone; the run is handed out again")
             time.sleep(_LOOK_SECONDS)
-        raise KairosError(
-            f"the {ended.name} ended by itself (exit {ended.process.returncode}); see {ended.log}, then run "
-            "kairos up again."
-        )
 
 
 @contextmanager
@@ -86,14 +100,15 @@ def running(settings: Settings) -> Iterator[Platform]:
                 current.say(f"{len(deployed)} deployments")
             with step("worker"):
                 environment = process_environment(settings, addresses.api_url)
-                supervisor.start("worker", _worker_command(), environment)
+                supervisor.start("worker", worker_command("kairos-up"), environment)
             with step("alerts"):
                 # Beside the worker: what has crashed cannot report itself.
                 supervisor.start("alerts", _kairos_command("alert", "watch"), environment)
             write_addresses(settings, addresses)
             table = deployment_table()
             schedules = tuple((f"{flow.name}/{flow.deployment}", flow.when) for flow in table.scheduled)
-            yield Platform(addresses, schedules, supervisor)
+            home = settings.home if settings.database_url is None else None
+            yield Platform(home, addresses, schedules, supervisor)
         finally:
             with _undisturbed():
                 addresses_file(settings).unlink(missing_ok=True)
@@ -133,10 +148,11 @@ def _kairos_command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
 
 
-def _worker_command() -> list[str]:
+def worker_command(name: str) -> list[str]:
+    """The command of a worker that runs one flow at a time."""
     return [
         *(sys.executable, "-m", "prefect", "worker", "start"),
-        *("--pool", deployment_table().pool, "--type", "process", "--name", "kairos-up", "--limit", "1"),
+        *("--pool", deployment_table().pool, "--type", "process", "--name", name, "--limit", "1"),
     ]
 
 

@@ -88,6 +88,22 @@ def start_embedded(home: Path) -> str:
         return url
 
 
+def revive_embedded(home: Path) -> bool:
+    """Whether the home's server, which this process uses, was gone and has been started again.
+
+    Raises:
+        KairosError: It does not start any more.
+    """
+    folder = home.expanduser().resolve() / "postgres"
+    with _threads:
+        if folder not in _users or postgres_watchdog.postmaster_pid(folder / "data") is not None:
+            return False
+        with (folder / "start.lock").open("a") as start:
+            fcntl.flock(start, fcntl.LOCK_EX)
+            _running_server(folder)
+        return True
+
+
 def release_embedded(home: Path) -> None:
     """Nothing; this process no longer uses the home's server, which stops if nobody else does."""
     folder = home.expanduser().resolve() / "postgres"
@@ -157,7 +173,7 @@ def _create_cluster(programs: Path, data: Path, account: Account) -> None:
     )
     if made.returncode != 0:
         raise KairosError(
-            f"PostgreSQL could not create its files in {data}: {_last_line(made.stderr)}; "
+            f"PostgreSQL could not create its files in {data}: {_first_complaint(made.stderr)}; "
             "free that folder, or set KAIROS_DATABASE_URL."
         )
     fresh.rename(data)
@@ -264,6 +280,7 @@ def _ensure_watchdog(folder: Path) -> None:
             [sys.executable, "-I", "-S", script, str(folder), str(watch.fileno())],
             pass_fds=[watch.fileno()],
             cwd="/",
+            env={"PATH": os.defpath},  # it may outlive who started it, and is nobody's child
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -273,6 +290,13 @@ def _ensure_watchdog(folder: Path) -> None:
 
 def _text(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _first_complaint(text: str) -> str:
+    """The first line that says what went wrong: the cause, where cleaning up after it fails as well."""
+    lines = [line.strip() for line in text.splitlines()]
+    telling = [line for line in lines if "FATAL" in line or "error:" in line.lower() or "PANIC" in line]
+    return telling[0].rstrip(".") if telling else _last_line(text)
 
 
 def _last_line(text: str) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def up() -> None:
     """Start Postgres, the Prefect server with its UI, a worker and every schedule; Ctrl-C stops all of it."""
     from contextlib import ExitStack
+    from datetime import UTC, datetime
 
     from flows.commands.output import console, progress_console, table
     from flows.prefect_server import running_platform
@@ -38,7 +39,11 @@ def up() -> None:
             out.print(_address_table(settings, platform.addresses))
             out.print(table("\nRuns by itself", ("flow", "when"), platform.schedules))
             out.print(f"\nLogs: {prefect_home(settings)}\nCtrl-C stops everything.", soft_wrap=True)
-            platform.await_end()
+
+            def say(words: str) -> None:
+                out.print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {words}", soft_wrap=True)
+
+            platform.watch(say)
     except KeyboardInterrupt:
         # Here Ctrl-C is how one says "done", so it is no failure.
         out.print("stopped")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.supervisor import Supervisor
+from flows.supervisor import RESTARTS, Supervisor
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 PARENT = [
@@ -49,16 +49,31 @@ def test_a_reused_process_number_is_left_alone(tmp_path: Path) -> None:
     child = killed.start("sleeper", SLEEPER, {})
     notes = tmp_path / "children.json"
     created = psutil.Process(child.process.pid).create_time()
-    notes.write_text(notes.read_text().replace(str(created), str(created - 1000)))
+    told = notes.read_text().replace(str(created), str(created - 1000))
+    notes.write_text(told.replace(killed.mark, "of another"))
     assert Supervisor(tmp_path).stop_leftovers() == []
     assert child.is_alive()
     killed.stop()
 
 
-def test_an_ended_child_is_told_and_its_output_kept(tmp_path: Path) -> None:
+def test_an_ended_child_is_started_again_and_its_output_kept(tmp_path: Path) -> None:
     supervisor = Supervisor(tmp_path)
     child = supervisor.start("short", [sys.executable, "-c", "print('said')"], {})
-    child.process.wait(timeout=30)
-    assert supervisor.first_ended() == child
-    assert child.log.read_text() == "said\n"
+    for number in range(RESTARTS + 1):
+        child.process.wait(timeout=30)
+        assert supervisor.ended() == [child]
+        assert supervisor.restart(child) == (number < RESTARTS)
+        (child,) = supervisor.children
+    assert child.log.read_text() == "said\n" == child.log.with_suffix(".log.1").read_text()
     supervisor.stop()
+
+
+def test_what_a_killed_child_started_is_ended_as_well(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path)
+    child = supervisor.start("parent", PARENT, {})
+    root, *orphans = _with_grandchild(child.process.pid)
+    root.kill()
+    child.process.wait(timeout=30)
+    assert all(orphan.is_running() for orphan in orphans)
+    supervisor.stop()
+    assert [orphan for orphan in orphans if orphan.is_running()] == []

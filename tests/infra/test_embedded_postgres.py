@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from features.errors import KairosError
-from infra.embedded_postgres import release_embedded, start_embedded
+from infra.embedded_postgres import release_embedded, revive_embedded, start_embedded
 from infra.postgres_watchdog import postmaster_pid
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +99,13 @@ def test_a_killed_server_recovers_with_its_data(home: Path):
     other = user(home)  # finds the server dead and its postmaster.pid there
     assert ask(url, "SELECT count(*) FROM kept") == 0
     other.communicate("")
+    assert not revive_embedded(home)
+    pid = postmaster_pid(home / "postgres" / "data")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert gone(home / "postgres" / "data")
+    assert revive_embedded(home)
+    assert ask(url, "SELECT count(*) FROM kept") == 0
 
 
 def test_a_stale_pid_file_that_names_another_program_is_no_server(home: Path):
