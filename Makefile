@@ -14,7 +14,7 @@ READY := .venv/.ready
 $(READY): requirements.lock requirements-dev.lock pyproject.toml infra/bootstrap.sh
 	@bash infra/bootstrap.sh
 
-.PHONY: demo up test check bench clean help
+.PHONY: demo up test browser pictures check bench clean help
 
 demo: $(READY)  ## the main job on real data: events to a published push plan, with a drift report
 	@.venv/bin/kairos demo
@@ -22,11 +22,17 @@ demo: $(READY)  ## the main job on real data: events to a published push plan, w
 up: $(READY)  ## Postgres, the Prefect server with its UI, a worker and every schedule; Ctrl-C stops all of it
 	@.venv/bin/kairos up
 
-test: $(READY)  ## the whole test suite; the half with the flows runs beside the other, and is printed after it
+test: $(READY) browser  ## the whole test suite; the half with the flows runs beside the other, and is printed after it
 	@half=$$(mktemp); trap 'rm -f "$$half"; kill $$(jobs -p) 2>/dev/null || true' EXIT; failed=0; \
 	.venv/bin/pytest tests/flows >"$$half" 2>&1 & flows=$$!; \
 	.venv/bin/pytest --ignore=tests/flows || failed=$$?; \
 	wait $$flows || failed=$$?; cat "$$half"; exit $$failed
+
+browser:
+	@bash infra/bootstrap.sh browser
+
+pictures: $(READY) browser  ## the README's pictures of the web pages, taken anew
+	@.venv/bin/pytest tests/flows/test_up.py -m browser --pictures docs/pictures
 
 check: $(READY)  ## ruff, mypy, the architecture's import rules, and the linters of what deploys it
 	@.venv/bin/ruff check .

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv exactly what requirements.lock and requirements-dev.lock say, with hashes checked, and Kairos itself on top.
 # Safe to repeat: a second run only corrects what differs. Packages come from the machine's own index settings.
+# `bootstrap.sh browser` only sees to the browser that the tests of the web pages drive.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -54,6 +55,11 @@ find_uv() {
     require_debian_package python3-venv "this Python can make no virtual environment"
     install_uv || fail "could not install uv from the package index; check the network and pip's index settings"
 }
+
+if [ "${1:-}" = browser ]; then
+    command -v chromium >/dev/null || require_debian_package chromium "the tests of the web pages drive a real browser"
+    exit
+fi
 
 python=$(find_python)
 is_python311 .venv/bin/python || rm -rf .venv   # an environment whose interpreter is gone cannot be repaired

@@ -13,6 +13,11 @@ from flows.process_environment import enter_quiet_environment
 enter_quiet_environment()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Nothing; where the pictures of the web pages are kept, if anywhere."""
+    parser.addoption("--pictures", type=lambda folder: Path(folder).absolute(), default=None)
+
+
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real embedded PostgreSQL that lives as long as the test session."""
