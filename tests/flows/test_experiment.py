@@ -280,7 +280,7 @@ def test_arms_of_time_and_model_rest_break_and_are_stopped(
     assert allocation_of(shop, champion, None, MOMENT, day) is not None
     assert readout(as_of=MOMENT + timedelta(days=12)) == {"idle": "continue"}
     assert readout(as_of=MOMENT + timedelta(days=24)) == {"idle": "keep"}
-    assert shop.experiments.read("idle").status == "stopped"
+    assert shop.experiments.read("idle").status == "archived"
 
     # Shares that move: users come in waves, whose shares stay as they were set.
     assert "proposed: bandit" in typed(capsys, "launch", str(tmp_path / "bandit"), *at)
