@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -70,6 +71,7 @@ def test_a_signal_ends_the_process_whatever_it_is_doing(way: str, number: int, c
     run = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     child, watchdog = (psutil.Process(int(pid)) for pid in run.stdout.readline().split())
     try:
+        time.sleep(1.5)  # until it is in the middle of it: before, the orderly way is open
         run.send_signal(number)
         assert run.wait(timeout=60) == code
         told = run.stderr.read()
