@@ -15,12 +15,13 @@ from sqlalchemy import make_url
 from features.errors import KairosError
 from infra.alert_rows import NewAlert
 from infra.alert_store import AlertStore
-from infra.backup import restore_backup, write_backup
+from infra.backup import write_backup
 from infra.database import Database, connect, known_revisions
 from infra.database_roles import ROLES, create_roles, grant_rights
 from infra.dispatch_store import DispatchStore
 from infra.gateway import Handover
 from infra.plan_store import PlanStore
+from infra.restore import restore_backup
 
 Login = Callable[..., Database]
 NOW = datetime(2017, 12, 4, 15, 30, tzinfo=UTC)
