@@ -29,7 +29,9 @@ from models.context_columns import CONTEXT
 from models.evaluation import evaluate, ranked_items
 from models.importance import contribution_shares
 from models.queries import QuerySet
-from models.ranker import Ranker, RankerFit, RankerParams
+from models.ranker import Ranker
+from models.ranker_fit import RankerFit
+from models.ranker_params import RankerParams
 from models.relevance import graded_truth
 from models.reliability import reliability_curve
 from models.scrutiny import rivals, scrutinise

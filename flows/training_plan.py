@@ -13,7 +13,7 @@ from models.catalogue import CatalogueParams
 from models.evaluation import EvaluationParams
 from models.policy.params import PolicyParams
 from models.queries import QueryParams
-from models.ranker import RankerParams
+from models.ranker_params import RankerParams
 from models.relevance import RelevanceParams
 from models.search import SearchParams
 from models.timing import TimingParams

@@ -41,7 +41,7 @@ class RankerParams:
             do. 0 leaves it out.
         pointwise_rate: Its learning rate.
         pointwise_negatives: Candidates without relevance that it reads of each query.
-        few_targets: Below so many targets of validation the fit is careful (see `models.ranker.fit_ranker`).
+        few_targets: Below so many targets of validation the fit is careful (see `RankerFit.ranker`).
         monotone: Whether a feature that declares a trend may only move the score that way.
         threads: CPU threads; the model does not depend on them.
         seed: The same rows, parameters and seed give the same bytes.

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from features.errors import UsageError
 from models.boosting import dataset, grow
-from models.ranker import RankerParams, numeric_trends
-from models.ranker_params import lightgbm_settings
+from models.ranker_fit import numeric_trends
+from models.ranker_params import RankerParams, lightgbm_settings
 from models.ranker_rows import Encoding, worths_of
 from models.training_set import RankingSet, take_rows
 from models.vocabulary import Longs

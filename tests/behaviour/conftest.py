@@ -101,7 +101,8 @@ def fitted_shop(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     from infra.sources import open_source
     from models.catalogue import CatalogueParams
     from models.queries import QueryParams, scoring_queries
-    from models.ranker import RankerParams, fit_ranker
+    from models.ranker_fit import fit_ranker
+    from models.ranker_params import RankerParams
     from models.training_set import SamplingParams
 
     market = write_small_market(tmp_path_factory.mktemp("market"))

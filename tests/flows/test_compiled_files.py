@@ -13,7 +13,9 @@ import pytest
 import models.forest_object as forest_object
 from flows.compiled_files import FOLDER, compiled_ranker, concluded
 from models.compiled import CompiledParams, CompiledRanker, break_even_rows
-from models.ranker import Ranker, RankerParams, fit_ranker
+from models.ranker import Ranker
+from models.ranker_fit import fit_ranker
+from models.ranker_params import RankerParams
 from models.ranker_rows import feature_matrix
 from models.training_set import RankingSet
 

@@ -22,7 +22,9 @@ from flows.model_files import (
     write_models,
     write_reference,
 )
-from models.ranker import Ranker, RankerParams, fit_ranker
+from models.ranker import Ranker
+from models.ranker_fit import fit_ranker
+from models.ranker_params import RankerParams
 from models.timing import TimingModel, TimingParams, fit_timing
 from models.training_set import RankingSet
 

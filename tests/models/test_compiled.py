@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from features.errors import UsageError
 from models.compiled import CompiledParams, CompiledRanker, break_even_rows, checked_rows
 from models.forest_object import compile_forest, load_forest
-from models.ranker import Ranker, RankerParams, fit_ranker
+from models.ranker import Ranker
+from models.ranker_fit import fit_ranker
+from models.ranker_params import RankerParams
 from models.training_set import RankingSet
 
 KINDS = ("display", "mailer", "none")

@@ -13,7 +13,9 @@ from distributed import LocalCluster
 from features.errors import KairosError, UsageError
 from models.boosting import Rows
 from models.distributed_fit import grow_on_cluster, split_rows
-from models.ranker import Ranker, RankerParams, fit_ranker
+from models.ranker import Ranker
+from models.ranker_fit import fit_ranker
+from models.ranker_params import RankerParams
 from models.training_set import RankingSet
 
 PARAMS = RankerParams(

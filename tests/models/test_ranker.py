@@ -11,7 +11,9 @@ import pytest
 
 from features.errors import KairosError, UsageError
 from models.mixing import evened
-from models.ranker import Ranker, RankerFit, RankerParams, fit_ranker
+from models.ranker import Ranker
+from models.ranker_fit import RankerFit, fit_ranker
+from models.ranker_params import RankerParams
 from models.ranker_rows import feature_matrix
 from models.training_set import RankingSet
 

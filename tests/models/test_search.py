@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from features.errors import UsageError
-from models.ranker import RankerParams
+from models.ranker_params import RankerParams
 from models.search import SPACE, Search, SearchParams, newest_weeks, rolling_origins, search_ranker
 from models.training_set import RankingSet
 

@@ -16,7 +16,8 @@ from flows.wiring import Stores
 from models.context_columns import CONTEXT, PROMOTIONS, SCENE, TIME
 from models.evaluation import RANKS, ranked_items
 from models.interaction_log import InteractionLog
-from models.ranker import Ranker, RankerFit
+from models.ranker import Ranker
+from models.ranker_fit import RankerFit
 from models.relevance import graded_truth
 from models.vocabulary import Ints
 from tests.benchmarks.accuracy.memory import PeakWatch

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from models.ranker import Ranker, RankerParams, fit_ranker
+from models.ranker import Ranker
+from models.ranker_fit import fit_ranker
+from models.ranker_params import RankerParams
 from models.training_set import RankingSet
 from models.vocabulary import Floats
 

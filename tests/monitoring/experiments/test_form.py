@@ -91,6 +91,7 @@ def test_shares_that_move_are_declared_with_their_waves_and_survive_storing():
         ("looks = [28]", "looks = [14, 28]", "moves its shares and has 2 looks, must have 1"),
         ("looks = [28]", "looks = [6]", "has 1 days on which users may come, must be >= 2"),
         ('primary = "conversion"', 'primary = "purchases"', "decides by purchases, must by conversion"),
+        ('primary = "conversion"', 'primary = "opt_out"', "decides by opt_out, must by conversion"),
     ],
 )
 def test_shares_that_cannot_move_are_refused(old: str, new: str, words: str):
