@@ -22,6 +22,10 @@ QUIET = {
 SERVER_START_SECONDS = 180
 """A crowded machine needs more than a minute, not Prefect's 20 s; a server that ended is seen at once."""
 
+ANSWER_SECONDS = 180
+"""Two writers of the server may wait for each other's lock on its SQLite until one gives up, after 60 s: with
+Prefect's own 60 s a run that asks meanwhile would crash."""
+
 
 def enter_quiet_environment() -> None:
     """Nothing; this process and its children share their cores and report to nobody."""
@@ -39,6 +43,7 @@ def process_environment(settings: Settings, api_url: str | None = None) -> dict[
         "KAIROS_HOME": str(settings.home),
         "PREFECT_HOME": str(prefect_home(settings)),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(SERVER_START_SECONDS),
+        "PREFECT_API_REQUEST_TIMEOUT": str(ANSWER_SECONDS),
         # `make` calls .venv/bin/kairos without activating it; what we start must find its neighbours.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
