@@ -45,13 +45,15 @@ class Platform:
     """A platform that runs.
 
     Attributes:
-        schedules: (deployment, when in words) of everything that runs by itself.
         home: Of the embedded database; None where it is somebody else's to keep.
+        schedules: (deployment, when in words) of everything that runs by itself.
+        timezone: Whose clock that is.
     """
 
     home: Path | None
     addresses: PlatformAddresses
     schedules: tuple[tuple[str, str], ...]
+    timezone: str
     supervisor: Supervisor
 
     def watch(self, say: Callable[[str], None]) -> None:
@@ -108,7 +110,8 @@ def running(settings: Settings) -> Iterator[Platform]:
             table = deployment_table()
             schedules = tuple((f"{flow.name}/{flow.deployment}", flow.when) for flow in table.scheduled)
             home = settings.home if settings.database_url is None else None
-            yield Platform(home, addresses, schedules, supervisor)
+            timezone = table.timezone or settings.default_timezone
+            yield Platform(home, addresses, schedules, timezone, supervisor)
         finally:
             with _undisturbed():
                 addresses_file(settings).unlink(missing_ok=True)

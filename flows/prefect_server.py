@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from features.errors import KairosError
 from flows.process_environment import SERVER_START_SECONDS, prefect_home, process_environment
 from infra.settings import Settings
@@ -37,6 +39,11 @@ class PlatformAddresses:
     reports_url: str
     history_url: str
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether that process still runs; what it started lives on when it is killed outright."""
+        return psutil.pid_exists(self.pid)
+
 
 def addresses_file(settings: Settings) -> Path:
     """Where `kairos up` leaves its addresses for other commands."""
@@ -52,7 +59,7 @@ def write_addresses(settings: Settings, addresses: PlatformAddresses) -> None:
 
 
 def running_platform(settings: Settings) -> PlatformAddresses | None:
-    """The `kairos up` of this home if one runs and its Prefect server answers."""
+    """What `kairos up` started in this home, if its Prefect server answers."""
     try:
         written = json.loads(addresses_file(settings).read_text(encoding="utf-8"))
         addresses = PlatformAddresses(**written)

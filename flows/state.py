@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flows.freshness import view_freshness
-from flows.prefect_server import running_platform
+from flows.prefect_server import PlatformAddresses, running_platform
 from flows.quality import KIND as EVENTS
 from flows.wiring import Stores
 from infra.overrides import newest_overrides
@@ -33,6 +33,7 @@ def read_state(stores: Stores) -> dict[str, Any]:
         "source": stores.settings.source.partition("://")[0],
         "source_note": reality_note(stores.settings.source),
         "platform": None if platform is None else asdict(platform),
+        "platform_words": platform_words(platform),
         "data": _data(stores),
         "features": _features(stores),
         "flows": _rows(stores, _FLOWS),
@@ -59,7 +60,7 @@ def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("home", state["home"]),
         ("source", "; ".join(filter(None, (state["source"], state["source_note"])))),
-        ("platform", f"up, {state['platform']['ui_url']}" if state["platform"] else "not up; kairos up"),
+        ("platform", state["platform_words"]),
         ("data", _data_words(data) if data else "none yet; kairos ingest"),
         (
             "features",
@@ -162,6 +163,15 @@ def _verdicts(rows: list[dict[str, Any]]) -> dict[str, Any]:
     failed = sorted({row["column_name"] for row in rows if row["verdict"] == "fail"})
     report = rows[0]["report"] if rows else None
     return {"measured": len(rows), **counts, "failed_columns": failed, "report": report}
+
+
+def platform_words(platform: PlatformAddresses | None) -> str:
+    """Whether it is up, and the fix if not."""
+    if platform is None:
+        return "not up; kairos up"
+    if not platform.is_watched:
+        return f"{platform.ui_url} answers, but the kairos up that watched it was killed; kairos up again"
+    return f"up, {platform.ui_url}"
 
 
 def _data_words(data: dict[str, Any]) -> str:

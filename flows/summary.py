@@ -83,8 +83,12 @@ class CycleSummary:
             raise RefusedError(f"the gate refused {self.challenger}: {self.reasons[0]}.")
 
 
-def render_summary(summary: CycleSummary) -> RenderableType:
-    """The summary to print: metrics, gate, publication, report, three plans, what to try next."""
+def render_summary(summary: CycleSummary, command: str) -> RenderableType:
+    """The summary to print: metrics, gate, publication, report, three plans, what to try next.
+
+    Args:
+        command: That ran the cycle.
+    """
     note = (Text(f"\n{summary.note}", style="bold yellow"),) if summary.note else ()
     return Group(
         *note,
@@ -93,7 +97,7 @@ def render_summary(summary: CycleSummary) -> RenderableType:
         *_section("Published", Text(_published_words(summary))),
         *_section("Drift", Text(f"{summary.drift}\n{summary.report or 'no report'}")),
         *_samples_section(summary.samples),
-        *_section("Try next", Text("\n".join(next_commands(summary)))),
+        *_section("Try next", Text("\n".join(next_commands(summary, command)))),
     )
 
 
@@ -142,11 +146,11 @@ def gate_text(summary: CycleSummary) -> Text:
     return Text.assemble(verdict, f": {summary.challenger} {summary.became}{lines}")
 
 
-def next_commands(summary: CycleSummary) -> list[str]:
-    """Commands worth typing now, each with what it shows."""
+def next_commands(summary: CycleSummary, command: str) -> list[str]:
+    """Commands worth typing now, `command` once more among them, each with what it shows."""
     commands = [
         ("kairos model list", "every model version, and who is champion"),
-        ("kairos demo", "again: recomputes nothing, publishes the same rows"),
+        (command, "again: recomputes nothing, publishes the same rows"),
         ("kairos up", "server, UI, worker and schedules"),
     ]
     if summary.samples:
@@ -157,8 +161,8 @@ def next_commands(summary: CycleSummary) -> list[str]:
             (f'kairos sql "{by_slot}"', "what is sent when"),
             *commands,
         ]
-    width = max(len(command) for command, _ in commands)
-    return [f"  {command:<{width}}  {words}" for command, words in commands]
+    width = max(len(typed) for typed, _ in commands)
+    return [f"  {typed:<{width}}  {words}" for typed, words in commands]
 
 
 def _published_words(summary: CycleSummary) -> str:

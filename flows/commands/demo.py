@@ -24,6 +24,6 @@ def demo() -> None:
     with showing_progress(shown):
         summary = run_flow(settings, "flows.cycle.cycle")
     assert isinstance(summary, CycleSummary)
-    console().print(render_summary(summary))
+    console().print(render_summary(summary, "kairos demo"))
     shown.print(f"\ndone in {time.monotonic() - began:.0f} s")
     summary.raise_if_refused()

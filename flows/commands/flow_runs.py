@@ -89,7 +89,7 @@ def cycle(as_of: AsOf = None, plan_date: PlanDate = None) -> None:
 
     summary = _run("flows.cycle.cycle", as_of, plan_date)
     assert isinstance(summary, CycleSummary)
-    console().print(render_summary(summary))
+    console().print(render_summary(summary, "kairos cycle"))
     summary.raise_if_refused()
 
 

@@ -25,7 +25,7 @@ def up() -> None:
     settings = load_settings()
     out = console()
     already = running_platform(settings)
-    if already is not None:
+    if already is not None and already.is_watched:
         out.print(f"kairos up runs already (process {already.pid}):")
         out.print(_address_table(settings, already))
         return
@@ -37,7 +37,8 @@ def up() -> None:
             with showing_progress(progress_console()):
                 platform = stack.enter_context(running(settings))
             out.print(_address_table(settings, platform.addresses))
-            out.print(table("\nRuns by itself", ("flow", "when"), platform.schedules))
+            title = f"\nRuns by itself, by the clock of {platform.timezone}"
+            out.print(table(title, ("flow", "when"), platform.schedules))
             out.print(f"\nLogs: {prefect_home(settings)}\nCtrl-C stops everything.", soft_wrap=True)
 
             def say(words: str) -> None:

@@ -69,7 +69,7 @@ def test_second_cycle_recomputes_nothing_and_leaves_the_same_batch(first_cycle) 
 def test_summary_tells_metrics_gate_rows_report_users_and_what_next(first_cycle) -> None:
     from flows.summary import render_summary, summary_markdown
 
-    text = _printed(render_summary(first_cycle))
+    text = _printed(render_summary(first_cycle, "kairos cycle"))
     for part in (
         *("Kairos", "TIFU-KNN", "personal frequency", "popularity"),
         *(first_cycle.challenger, *first_cycle.reasons),
