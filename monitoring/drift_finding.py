@@ -12,6 +12,8 @@ ROWS = "rows"
 """The method, and mostly the column, of a check on how many rows there are."""
 SILENCE = "silence"
 """The method of one that adds days up."""
+LEVEL = "level"
+"""The method of one on where a number's mean is; its value is signed."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Finding:
         where = f" ({self.slice})" if self.slice else ""
         if self.method in (ROWS, SILENCE):
             return f"{self.detail}{where}"
+        if self.method == LEVEL and self.verdict != "pass":
+            way = "up" if self.value > 0 else "down"
+            return (
+                f"{self.column} {way} by {abs(self.value):.2f} of its spread, at most {self.limit:.2f}{where}"
+            )
         sign = "<" if self.verdict == "pass" else ">="
         return f"{self.column} {self.method} {self.value:.3g} {sign} {self.limit:.3g}{where}"
 

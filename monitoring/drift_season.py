@@ -29,11 +29,13 @@ class Season:
         weekday: 0 is Monday.
         phase: Of promotions, in the source's words, or ''.
         near_holiday: Whether a public holiday is at most three days away.
+        is_feast: Whether it is a public holiday or the eve of one, when shops keep other hours.
     """
 
     weekday: int
     phase: str = ""
     near_holiday: bool = False
+    is_feast: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,14 @@ def seasons_of(
 
     Examples:
         >>> seasons_of([date(2017, 11, 24)], "US")[date(2017, 11, 24)]
-        Season(weekday=4, phase='', near_holiday=True)
+        Season(weekday=4, phase='', near_holiday=True, is_feast=False)
     """
     numbers = np.array([(one - _EPOCH).days for one in days], dtype=np.int64)
     to_next, since = holiday_distance(numbers, country)
-    near = np.fmin(to_next, since) <= NEAR_HOLIDAY_DAYS
+    near, feast = np.fmin(to_next, since) <= NEAR_HOLIDAY_DAYS, to_next <= 1
     return {
-        one: Season(one.weekday(), (phases or {}).get(one, ""), bool(is_near))
-        for one, is_near in zip(days, near, strict=True)
+        one: Season(one.weekday(), (phases or {}).get(one, ""), bool(is_near), bool(is_feast))
+        for one, is_near, is_feast in zip(days, near, feast, strict=True)
     }
 
 

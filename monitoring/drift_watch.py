@@ -14,9 +14,10 @@ import numpy as np
 from monitoring.drift_bins import ColumnBins
 from monitoring.drift_counts import EVERYTHING, PeriodCounts, SliceCounts, together
 from monitoring.drift_distance import jensenshannon, null_share, wasserstein
-from monitoring.drift_finding import ROWS, SILENCE, Finding, Verdict, WatchResult
+from monitoring.drift_finding import LEVEL, ROWS, SILENCE, Finding, Verdict, WatchResult
 from monitoring.drift_limits import Check, LimitParams, calibrated_limits
 from monitoring.drift_season import Season, SeasonParams, like
+from monitoring.levels import Level, LevelParams, levels
 from monitoring.silence import Silence, SilenceParams, silences
 
 SlicesCounted = Mapping[str, SliceCounts]
@@ -44,17 +45,21 @@ class WatchParams:
         most_slices: Only so many of the largest slices are looked at.
         watches_rows: Whether the number of rows is looked at.
         rows_per_visit: Rows come together, as the lines of a basket do: so many make one event of chance.
+        hourly: Columns, also as slices, that tell the hour; on a feast, when a shop keeps other hours, they
+            say nothing.
         max_drifted_share: More of the whole's columns than this: the whole has failed.
     """
 
     season: SeasonParams = field(default_factory=SeasonParams)
     limits: LimitParams = field(default_factory=LimitParams)
     silence: SilenceParams = field(default_factory=SilenceParams)
+    level: LevelParams = field(default_factory=LevelParams)
     least_visits: float = 25.0
     least_rows: int = 200
     most_slices: int = 40
     watches_rows: bool = True
     rows_per_visit: float = 1.0
+    hourly: tuple[str, ...] = ("daypart", "local_hour", "label_daypart")
     max_drifted_share: float = 0.3
 
 
@@ -87,10 +92,14 @@ def watch_period(
     judged = _judged(current, [history[one] for one in days], past, bins, params, days)
     if not params.watches_rows or not days:
         return judged
-    found = silences(
-        day, {**history, day: current}, seasons, params.rows_per_visit, params.season, params.silence
-    )
+    known_now = {**history, day: current}
+    found = silences(day, known_now, seasons, params.rows_per_visit, params.season, params.silence)
     findings = (*judged.findings, *map(_silent, found))
+    if seasons[day].is_feast:
+        findings = tuple(one for one in findings if not _is_hourly(one, params.hourly))
+    else:
+        moved = levels(day, known_now, seasons, bins, params.season, params.level)
+        findings = (*findings, *map(_moved, moved))
     return WatchResult(findings, _overall(findings, params), days)
 
 
@@ -148,8 +157,21 @@ def _judged(
 
 
 def _silent(one: Silence) -> Finding:
-    verdict: Verdict = "fail" if one.surprise >= FAILS_BEYOND * one.limit else "warn"
+    verdict = _verdict(one.surprise, one.limit)
     return Finding(one.slice, ROWS, SILENCE, one.surprise, one.limit, verdict, one.words)
+
+
+def _moved(one: Level) -> Finding:
+    return Finding(EVERYTHING, one.column, LEVEL, one.shift, one.limit, _verdict(abs(one.shift), one.limit))
+
+
+def _is_hourly(finding: Finding, hourly: Sequence[str]) -> bool:
+    counts_an_hour = finding.column == ROWS and finding.slice.partition("=")[0] in hourly
+    return counts_an_hour or finding.column in hourly
+
+
+def _verdict(size: float, limit: float) -> Verdict:
+    return "pass" if size < limit else "fail" if size >= FAILS_BEYOND * limit else "warn"
 
 
 def _least_effect(check: Check) -> float:
@@ -240,13 +262,11 @@ def _finding(
     check: Check, value: float, limit: float, current: PeriodCounts, reference: PeriodCounts, days: int
 ) -> Finding:
     name, column, method = check
-    size = abs(value)
-    verdict: Verdict = "pass" if size < limit else "fail" if size >= FAILS_BEYOND * limit else "warn"
     detail = ""
     if method == ROWS:
         now = current[name].rows if name in current else 0
         detail = f"{now:,} rows, usually {reference[name].rows / days:,.0f}"
-    return Finding(name, column, method, value, limit, verdict, detail)
+    return Finding(name, column, method, value, limit, _verdict(abs(value), limit), detail)
 
 
 def _overall(findings: Sequence[Finding], params: WatchParams) -> Verdict:

@@ -39,9 +39,11 @@ class QualityBounds:
     """What is bearable.
 
     Attributes:
-        volume_change: Change of the week's events against the four weeks before, relative; a rise only warns.
-        day_change: The same for the week's worst day against its weekday; only warns. Public holidays are
-            left to the watch on drift, which compares them with their like.
+        volume_change: Change of the week's events against the same weekdays of the four weeks before,
+            relative, public holidays on either side left out; a rise only warns.
+        day_change: The same for the week's worst day against its weekday; only warns. Public holidays and
+            the two days before them, when people stock up, are left to the watch on drift, which compares
+            them with their like.
         freshness_hours: Age of the last event, without whole public holidays.
         missing_rise: Rise of a column's null or unknown share against the four weeks before.
         duplicate_share: Events equal to another in all but their id.
@@ -104,7 +106,7 @@ def measure_quality(
             *_joins(connection, as_of, bounds.unjoined_share),
             *unseen_categories(connection, as_of, bounds.unseen_share),
             *out_of_range(connection, as_of, bounds.range_share),
-            *dead_hours(connection, as_of, bounds.dead_hours, clock.timezone),
+            *dead_hours(connection, as_of, bounds.dead_hours, clock),
             *day_quality(connection, as_of, _WATCHED, bounds.day),
             *(() if late is None else (late_events(*late, bounds.late_share),)),
             *(
@@ -137,24 +139,25 @@ def _volume(
         WHERE {_FIVE_WEEKS} GROUP BY age
     """
     counted = {int(age): int(rows) for age, rows in _rows(connection, query, as_of)}
-    week = sum(counted.get(age, 0) for age in range(7))
-    usual = sum(counted.get(age, 0) for age in range(7, 35)) / 4
-    if usual == 0:
+    shut = _holidays(as_of, clock)
+    usual = {age: _usual(counted, age, shut) for age in set(range(7)) - shut}
+    week = sum(counted.get(age, 0) for age in usual)
+    expected = sum(usual.values())
+    if expected == 0:
         yield QualityCheck(
             "volume_change", "event_id", None, None, "warn", f"{week} events in 7 days, none in the 28 before"
         )
         return
-    change = week / usual - 1
-    words = f"{week} events in 7 days against {usual:.0f} a week in the 28 before ({change:+.0%})"
+    change = week / expected - 1
+    words = f"{week} events in 7 days against {expected:.0f} a week in the 28 before ({change:+.0%})"
+    if len(usual) < 7:
+        words += f", days of public holidays left out: {7 - len(usual)}"
     # A rise is odd but decides well; only a loss stops the run.
     bound = bounds.volume_change if change < 0 else Bound(bounds.volume_change.warn, float("inf"))
     yield judge("volume_change", "event_id", abs(change), bound, words)
-    shut = _holidays(as_of, clock)
     worst, worst_change = 0, 0.0
-    for age in set(range(7)) - shut:
-        alike = [counted.get(age + 7 * back, 0) for back in range(1, 5) if age + 7 * back not in shut]
-        usual = sum(alike) / len(alike) if alike else 0.0
-        day_change = abs(counted.get(age, 0) / usual - 1) if usual else 0.0
+    for age in usual.keys() - _holidays(as_of, clock, before=2):
+        day_change = abs(counted.get(age, 0) / usual[age] - 1) if usual[age] else 0.0
         if day_change > worst_change:
             worst, worst_change = age, day_change
     day = as_of - timedelta(days=worst + 1)
@@ -162,10 +165,16 @@ def _volume(
     yield judge("day_change", "event_id", worst_change, bounds.day_change, detail)
 
 
-def _holidays(as_of: datetime, clock: ShopClock) -> set[int]:
-    """The ages, in days, of the days of five weeks that touch a public holiday."""
+def _usual(counted: Mapping[int, int], age: int, shut: set[int]) -> float:
+    """The events of the day's weekday in the four weeks before, on average over days that are not shut."""
+    alike = [counted.get(age + 7 * back, 0) for back in range(1, 5) if age + 7 * back not in shut]
+    return sum(alike) / len(alike) if alike else 0.0
+
+
+def _holidays(as_of: datetime, clock: ShopClock, before: int = 0) -> set[int]:
+    """The ages, in days, of the days of five weeks that touch a public holiday, or the days before one."""
     days = {age: clock.days_before(as_of, age) for age in range(35)}
-    found = clock.holidays(sorted({day for pair in days.values() for day in pair}))
+    found = clock.holidays(sorted({day for pair in days.values() for day in pair}), before)
     return {age for age, pair in days.items() if found & set(pair)}
 
 

@@ -32,8 +32,8 @@ class ShopClock:
         last = as_of - timedelta(days=age, microseconds=1)
         return (as_of - timedelta(days=age + 1)).astimezone(zone).date(), last.astimezone(zone).date()
 
-    def holidays(self, days: Sequence[date]) -> frozenset[date]:
-        """Those of the days that are public holidays.
+    def holidays(self, days: Sequence[date], before: int = 0) -> frozenset[date]:
+        """Those of the days that are public holidays, or at most so many days before one.
 
         Examples:
             >>> sorted(ShopClock(country="US").holidays([date(2017, 7, 4), date(2017, 7, 5)]))
@@ -43,7 +43,7 @@ class ShopClock:
             return frozenset()
         numbers = np.array([(day - _EPOCH).days for day in days], dtype=np.int64)
         to_next, _ = holiday_distance(numbers, self.country)
-        return frozenset(day for day, distance in zip(days, to_next, strict=True) if distance == 0)
+        return frozenset(day for day, distance in zip(days, to_next, strict=True) if distance <= before)
 
     def hours_open(self, since: datetime, until: datetime) -> float:
         """The hours between two moments, without the whole holidays among them."""

@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
 from monitoring.quality_check import Bound, QualityCheck, judge
+from monitoring.shop_clock import ShopClock
 
 CATEGORIES = ("event_type", "device", "network", "region", "store_id", "channel")
 NUMBERS = ("amount", "quantity")
@@ -69,21 +70,24 @@ def out_of_range(connection: DuckDBPyConnection, as_of: datetime, bound: Bound) 
 
 
 def dead_hours(
-    connection: DuckDBPyConnection, as_of: datetime, bound: Bound, timezone: str
+    connection: DuckDBPyConnection, as_of: datetime, bound: Bound, clock: ShopClock
 ) -> Iterable[QualityCheck]:
     """How many of the last day's hours have hardly a visit where the same hour of earlier weeks had many.
 
-    Hours are counted back from `as_of` by the shop's clock, so that each is compared with its own weekday and
-    hour. Hours in a row count together, and only what chance does not do; on a day on which fewer come at
-    all, as on a feast, fewer are missed in each hour.
+    A public holiday and its eve have hours of their own and are not looked at. Hours are counted back from
+    `as_of` by the shop's clock, so that each is compared with its own weekday and hour. Hours in a row count
+    together, and only what chance does not do; on a day on which fewer come at all, fewer are missed in each
+    hour.
     """
+    if clock.holidays(sorted(set(clock.days_before(as_of, 0))), before=1):
+        return
     local = "epoch_us(timezone($zone, event_ts))"
     age = f"CAST((epoch_us(timezone($zone, $as_of::TIMESTAMPTZ)) - {local} - 1) // 3600000000 AS BIGINT)"
     query = f"""
         SELECT {age} AS age, count(DISTINCT coalesce(session_id, user_id)) FROM events
         WHERE event_ts < $as_of AND event_ts >= $as_of - INTERVAL 29 DAY AND {age} % 168 < 24 GROUP BY age
     """
-    told = connection.execute(query, {"as_of": as_of, "zone": timezone}).fetchall()
+    told = connection.execute(query, {"as_of": as_of, "zone": clock.timezone}).fetchall()
     counted = {int(hour): float(visits) for hour, visits in told}
     past = np.array([[counted.get(hour + 168 * week, 0.0) for hour in range(24)] for week in range(1, 5)])
     now = np.array([counted.get(hour, 0.0) for hour in range(24)])

@@ -258,3 +258,13 @@ def test_a_feast_in_an_unknown_phase_is_compared_with_feasts() -> None:
     seasons = {day: Season(day.weekday(), near_holiday=day >= date(2026, 4, 27)) for day in days}
     found = like(days[-1] + timedelta(days=1), seasons, Season(0, "few", near_holiday=True))
     assert len(found) >= 3 and all(seasons[one].near_holiday for one in found)
+
+
+def test_on_a_feast_the_hours_say_nothing_but_the_rest_does() -> None:
+    day = DAYS[-1] + timedelta(days=1)
+    frame = day_rows(day, seed=1).assign(hour=lambda f: f["hour"] - 6, kind="toys")
+    for is_feast, columns in ((False, {"kind", "hour"}), (True, {"kind"})):
+        seasons = {one: Season(one.weekday(), is_feast=is_feast) for one in (*HISTORY, day)}
+        params = WatchParams(hourly=("hour",))
+        result = watch_period(day, counts_of(frame, None)[""], HISTORY, seasons, BINS, params)
+        assert {one.column for one in result.alarms} == columns

@@ -227,6 +227,29 @@ def test_a_holiday_is_neither_a_bad_day_nor_stale_data() -> None:
     assert (check(elsewhere, "day_change").value, check(elsewhere, "freshness_hours").value) == (1.0, 25.0)
 
 
+def test_before_a_feast_people_stock_up_and_shops_close_early() -> None:
+    """Twice the visits two days ahead of 4 July, and none from 14:00 on its eve."""
+    busy = shop().assign(event_ts=lambda f: f["event_ts"] + timedelta(days=32))  # the last day is 3 July
+    eve, clock = datetime(2025, 7, 4, 4, tzinfo=UTC), ShopClock("America/New_York", "US")
+    early = busy[busy["event_ts"] < eve - timedelta(hours=10)]
+    day_before = busy["event_ts"].between(eve - timedelta(days=2), eve - timedelta(days=1), "left")
+    twice = busy[day_before].assign(event_id=lambda f: "again-" + f["event_id"])
+    rush = pd.concat([early, twice.assign(event_ts=lambda f: f["event_ts"] + timedelta(minutes=7))])
+    found, elsewhere = measured(rush, as_of=eve, clock=clock), measured(rush, as_of=eve)
+    assert check(found, "day_change").value == 0.0 and check(elsewhere, "day_change").value == 1.0
+    assert all(one.name != "dead_hours" for one in found.checks)
+    assert check(elsewhere, "dead_hours").value == 10.0
+
+
+def test_a_week_with_a_feast_is_compared_without_it() -> None:
+    events = healthy().assign(event_ts=lambda f: f["event_ts"] + timedelta(days=33))
+    shut = events[events["event_ts"] < datetime(2025, 7, 4, 4, tzinfo=UTC)]
+    as_of, clock = datetime(2025, 7, 5, 4, tzinfo=UTC), ShopClock("America/New_York", "US")
+    found = check(measured(shut, as_of=as_of, clock=clock), "volume_change")
+    assert found.value == 0.0 and found.detail.endswith("days of public holidays left out: 1")
+    assert check(measured(shut, as_of=as_of), "volume_change").value == pytest.approx(1 / 7)
+
+
 DAY = AS_OF - timedelta(days=1)
 
 
