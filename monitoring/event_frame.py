@@ -34,6 +34,9 @@ COLUMNS = (*NUMBERS, *CATEGORIES)
 LEFT_OUT = ("push_sent", "push_delivered", "push_opened", "push_dismissed", "opt_out", "complaint")
 """What we do ourselves, and answers to it: a campaign is no drift."""
 
+SHOPS_OWN = "event_type NOT IN ('" + "', '".join(LEFT_OUT) + "')"
+"""The condition that leaves them out; nor are they a sign of life: pushes go on when a source has died."""
+
 _QUERY = """
 CREATE OR REPLACE TEMP TABLE {view} AS
 WITH told AS (
@@ -45,7 +48,7 @@ WITH told AS (
         timezone(coalesce(nullif(u.timezone, 'unknown'), $zone), e.event_ts) AS local_time,
         trim(split_part(i.category_path, '>', 1)) AS department
     FROM events e LEFT JOIN users u USING (user_id) LEFT JOIN items i ON i.item_id = e.item_id
-    WHERE e.event_ts >= $since AND e.event_type NOT IN ({left_out})
+    WHERE e.event_ts >= $since AND e.{shops_own}
 ),
 promoted AS (
     SELECT event_id, min(kind) AS kind FROM (
@@ -140,6 +143,5 @@ def build_event_frame(
     """
     latest_first = sorted(DAYPART_START_HOUR.items(), key=lambda one: -one[1])
     dayparts = " ".join(f"WHEN hour(t.local_time) >= {hour} THEN '{name}'" for name, hour in latest_first)
-    left_out = ", ".join(f"'{name}'" for name in LEFT_OUT)
-    query = _QUERY.format(view=view, dayparts=dayparts, left_out=left_out)
+    query = _QUERY.format(view=view, dayparts=dayparts, shops_own=SHOPS_OWN)
     connection.execute(query, {"since": since, "zone": default_timezone})

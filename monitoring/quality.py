@@ -10,6 +10,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from monitoring.day_quality import DayBounds, day_quality
+from monitoring.event_frame import SHOPS_OWN
 from monitoring.quality_check import Bound, QualityCheck, QualityReport, judge
 from monitoring.shop_clock import ShopClock
 from monitoring.value_quality import dead_hours, late_events, out_of_range, unseen_categories
@@ -36,7 +37,7 @@ _FIVE_WEEKS = "event_ts < $as_of AND event_ts >= $as_of - INTERVAL 35 DAY"
 
 @dataclass(frozen=True)
 class QualityBounds:
-    """What is bearable.
+    """What is bearable; pushes and answers to them count in neither volume, freshness, hours nor categories.
 
     Attributes:
         volume_change: Change of the week's events against the same weekdays of the four weeks before,
@@ -121,9 +122,8 @@ def measure_quality(
 def _freshness(
     connection: DuckDBPyConnection, as_of: datetime, bound: Bound, clock: ShopClock
 ) -> Iterable[QualityCheck]:
-    last = _rows(connection, "SELECT epoch_us(max(event_ts)) FROM events WHERE event_ts < $as_of", as_of)[0][
-        0
-    ]
+    newest = f"SELECT epoch_us(max(event_ts)) FROM events WHERE event_ts < $as_of AND {SHOPS_OWN}"
+    last = _rows(connection, newest, as_of)[0][0]
     if last is None:
         yield QualityCheck("freshness_hours", "event_ts", None, bound.fail, "fail", "no event before as_of")
         return
@@ -136,7 +136,7 @@ def _volume(
 ) -> Iterable[QualityCheck]:
     query = f"""
         SELECT {_AGE} AS age, count(*) FROM events
-        WHERE {_FIVE_WEEKS} GROUP BY age
+        WHERE {_FIVE_WEEKS} AND {SHOPS_OWN} GROUP BY age
     """
     counted = {int(age): int(rows) for age, rows in _rows(connection, query, as_of)}
     shut = _holidays(as_of, clock)

@@ -10,6 +10,7 @@ import numpy as np
 from duckdb import DuckDBPyConnection
 from numpy.typing import NDArray
 
+from monitoring.event_frame import SHOPS_OWN
 from monitoring.quality_check import Bound, QualityCheck, judge
 from monitoring.shop_clock import ShopClock
 
@@ -37,7 +38,7 @@ def unseen_categories(
         query = f"""
             WITH counted AS (
                 SELECT {week} AS week, CAST({name} AS VARCHAR) AS value, count(*) AS n FROM events
-                WHERE event_ts >= $as_of - INTERVAL 35 DAY AND event_ts < $as_of
+                WHERE event_ts >= $as_of - INTERVAL 35 DAY AND event_ts < $as_of AND {SHOPS_OWN}
                     AND {name} IS NOT NULL AND CAST({name} AS VARCHAR) <> 'unknown'
                 GROUP BY ALL
             ), told AS (SELECT *, count(*) OVER (PARTITION BY value) AS weeks FROM counted)
@@ -85,7 +86,8 @@ def dead_hours(
     age = f"CAST((epoch_us(timezone($zone, $as_of::TIMESTAMPTZ)) - {local} - 1) // 3600000000 AS BIGINT)"
     query = f"""
         SELECT {age} AS age, count(DISTINCT coalesce(session_id, user_id)) FROM events
-        WHERE event_ts < $as_of AND event_ts >= $as_of - INTERVAL 29 DAY AND {age} % 168 < 24 GROUP BY age
+        WHERE event_ts < $as_of AND event_ts >= $as_of - INTERVAL 29 DAY AND {age} % 168 < 24 AND {SHOPS_OWN}
+        GROUP BY age
     """
     told = connection.execute(query, {"as_of": as_of, "zone": clock.timezone}).fetchall()
     counted = {int(hour): float(visits) for hour, visits in told}

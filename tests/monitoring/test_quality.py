@@ -250,6 +250,26 @@ def test_a_week_with_a_feast_is_compared_without_it() -> None:
     assert check(measured(shut, as_of=as_of), "volume_change").value == pytest.approx(1 / 7)
 
 
+def test_our_own_pushes_are_neither_a_sign_of_life_nor_a_change_of_the_shop() -> None:
+    """A shop's first week of pushes, twelve for each event of its own; and a source that died under them."""
+    events = healthy()
+    week = events[events["event_ts"] >= AS_OF - timedelta(days=7)]
+    pushes = [
+        week.assign(
+            event_type=kind, event_id=kind + str(n) + week["event_id"], push_id=f"p{n}", channel="push"
+        )
+        for n in range(4)
+        for kind in ("push_sent", "push_delivered", "push_opened")
+    ]
+    told = pd.concat([events, *pushes], ignore_index=True)
+    found = measured(told)
+    assert check(found, "volume_change").value == 0.0 and check(found, "day_change").value == 0.0
+    assert check(found, "unseen_share", "event_type").value == 0.0
+    own = told["event_type"].eq("purchase")
+    died = measured(told[~own | (told["event_ts"] < AS_OF - timedelta(days=4))])
+    assert check(died, "freshness_hours").verdict == "fail"
+
+
 DAY = AS_OF - timedelta(days=1)
 
 
