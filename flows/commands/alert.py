@@ -9,6 +9,7 @@ import typer
 
 app = typer.Typer(help="Alerts: list, acknowledge, resolve, mute, test.", no_args_is_help=True)
 
+By = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Kept in the record. Default: you.")]
 Key = Annotated[str, typer.Argument(help="Its number or key, as kairos alert list shows them.")]
 Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="Only this kind. Default: any.")]
 OwnerOption = Annotated[
@@ -65,27 +66,27 @@ def _is_held(row: object) -> bool:
 
 
 @app.command()
-def ack(key: Key) -> None:
+def ack(key: Key, by: By = None) -> None:
     """Say that you look after an alert: no more reminders; refused (exit 3) when it is not open."""
     from flows.alerts import tell
     from flows.commands.output import console, who_am_i
     from flows.wiring import open_stores
 
     stores, now = open_stores(), datetime.now(UTC)
-    one = stores.alerts.acknowledge(key, now, who_am_i())
+    one = stores.alerts.acknowledge(key, now, by or who_am_i())
     tell(stores, now)
     console().print(f"acknowledged by {one.row['acknowledged_by']}: {one.row['title']}", markup=False)
 
 
 @app.command()
-def resolve(key: Key) -> None:
+def resolve(key: Key, by: By = None) -> None:
     """Say that an alert is over; it opens again by itself when it is seen again."""
     from flows.alerts import tell
     from flows.commands.output import console, who_am_i
     from flows.wiring import open_stores
 
     stores, now = open_stores(), datetime.now(UTC)
-    one = stores.alerts.resolve(key, now, who_am_i())
+    one = stores.alerts.resolve(key, now, by or who_am_i())
     tell(stores, now)
     console().print(f"resolved by {one.row['resolved_by']}: {one.row['title']}", markup=False)
 
