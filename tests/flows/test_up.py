@@ -5,6 +5,7 @@ One platform for the whole file, on a home restored from the backup of another; 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -121,7 +122,7 @@ def finished_cycle(up: Up, prefect: httpx.Client) -> str:
     asked = {"parameters": {"as_of": f"{AS_OF}T00:00:00Z"}}
     run = prefect.post(f"/deployments/{cycle}/create_flow_run", json=asked).json()["id"]
     _await(lambda: _process_of(run), 120, "process of the run")
-    _await(lambda: _is_running(prefect, run), 120, "run that runs")
+    _await(lambda: _is_in(prefect, run, "RUNNING"), 120, "run that runs")
     worker = _process_with(up, "worker")
     for victim in (worker, _process_of(run)):  # the worker first: nobody is left to say that the run crashed
         assert victim is not None
@@ -162,6 +163,29 @@ def test_a_person_sees_deployments_a_cycle_and_the_form_of_an_experiment(
         "Hypothesis", "What will change, for whom, and why, in a sentence.", "Of all users who may be pushed"
     )
     page.keep("experiment")
+
+
+@pytest.mark.browser
+def test_a_person_approves_an_experiment_that_waits_without_a_process(
+    up: Up, prefect: httpx.Client, finished_cycle: str, browser: Browser
+) -> None:
+    launch = prefect.get("/deployments/name/launch_experiment/by-hand").json()["id"]
+    asked = {"parameters": {"experiment": _experiment(), "as_of": f"{AS_OF}T00:00:00Z"}}
+    run = prefect.post(f"/deployments/{launch}/create_flow_run", json=asked).json()["id"]
+    _await(lambda: _is_in(prefect, run, "PAUSED"), 240, "experiment that waits")
+    _await(lambda: True if _process_of(run) is None else None, 60, "end of the process")
+    page = browser.open(f"{up.addresses.ui_url}/runs/flow-run/{run}")
+    page.sees("Suspended")
+    page.press("Resume")
+    page.sees("Asking more of a push loses no buyers.", "decides: conversion", "Your name, kept on record.")
+    page.keep("approval")
+    page.fill_in("Ada")
+    page.press("Submit")
+    _await(lambda: _ended(prefect, run), 240, "answer")
+    assert prefect.get(f"/flow_runs/{run}").json()["state"]["message"] == "choosy is waiting"
+    typed = [KAIROS, "experiment", "list", "--json"]
+    listed = subprocess.run(typed, env=up.environment, capture_output=True, text=True, check=True)
+    assert [one["approved_by"] for one in json.loads(listed.stdout)] == ["Ada"]
 
 
 @pytest.mark.browser
@@ -267,6 +291,24 @@ def _expect_deployments_as_reviewed(client: httpx.Client) -> None:
     assert {one.name for one in table.automations} <= automations
 
 
+def _experiment() -> dict[str, Any]:
+    """One so coarse that the few users of the small market tell it."""
+    return {
+        "name": "choosy",
+        "hypothesis": "Asking more of a push loses no buyers.",
+        "owner": "crm",
+        "start": str(AS_OF + timedelta(days=1)),
+        "share": 1.0,
+        "primary": "conversion",
+        "mde": 5.0,
+        "looks": [7],
+        "arm": [
+            {"name": "control", "share": 0.5},
+            {"name": "choosy", "share": 0.5, "policy": {"min_expected_value": 0.2}},
+        ],
+    }
+
+
 def _in_a_week() -> dict[str, Any]:
     later = datetime.now(UTC) + timedelta(days=7)
     return {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": later.isoformat()}}}
@@ -293,8 +335,8 @@ def _ended(client: httpx.Client, run: str) -> str | None:
     return state if state in ENDED else None
 
 
-def _is_running(client: httpx.Client, run: str) -> bool | None:
-    return True if client.get(f"/flow_runs/{run}").json()["state"]["type"] == "RUNNING" else None
+def _is_in(client: httpx.Client, run: str, state: str) -> bool | None:
+    return True if client.get(f"/flow_runs/{run}").json()["state"]["type"] == state else None
 
 
 def _process_of(run: str) -> psutil.Process | None:

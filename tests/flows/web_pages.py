@@ -35,6 +35,14 @@ class Page:
         """Nothing; the first thing with this very text was clicked."""
         self.page.get_by_text(text, exact=True).locator("visible=true").first.click(timeout=_PATIENCE_MS)
 
+    def press(self, name: str) -> None:
+        """Nothing; the first button of this name was pressed."""
+        self.page.get_by_role("button", name=name, exact=True).first.click(timeout=_PATIENCE_MS)
+
+    def fill_in(self, text: str) -> None:
+        """Nothing; the first field of the form that is open says so."""
+        self.page.get_by_role("dialog").get_by_role("textbox").first.fill(text, timeout=_PATIENCE_MS)
+
     def keep(self, name: str) -> None:
         """Nothing; `NAME.png` is what the window shows."""
         self.page.wait_for_load_state("networkidle")
