@@ -44,6 +44,10 @@ def process_environment(settings: Settings, api_url: str | None = None) -> dict[
         "PREFECT_HOME": str(prefect_home(settings)),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(SERVER_START_SECONDS),
         "PREFECT_API_REQUEST_TIMEOUT": str(ANSWER_SECONDS),
+        # On disk: a server that was killed would not know who holds a limit. A run fails when it cannot renew
+        # its lease, and the place of one that ended meanwhile is nobody's for good.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "60",
         # `make` calls .venv/bin/kairos without activating it; what we start must find its neighbours.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }

@@ -28,6 +28,7 @@ KILLS = 10
 _VICTIMS = ("worker", "run", "Prefect's server", "PostgreSQL")
 _PAUSE_SECONDS = (3.0, 20.0)
 _RUN_SECONDS = 3600
+_FREE_SECONDS = 120.0
 _DUPLICATES = """
 SELECT (SELECT count(*) - count(DISTINCT push_id) FROM kairos.push_plan_live)
      + (SELECT count(*) FROM (SELECT plan_date FROM kairos.push_batch WHERE status = 'live'
@@ -64,7 +65,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
             say(f"cycle as of {days[-1]} goes on")
             states.append(up.await_ended(run, _RUN_SECONDS))
         found = _rows(up)
-        slots = awaited(lambda: 0 if held_slots(up) == 0 else None, 120, "free limits")
+        slots = _still_held(up)
         duplicates = found["duplicates"]
         up.stop()
         orphans = up.orphans()
@@ -78,7 +79,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         "starts_of_runs": [run["run_count"] for run in states],
         "ups": up.starts,
         "duplicate_rows": duplicates,
-        "held_slots": slots,
+        "held_slots": len(slots),
         "orphans_after_kills": len(orphans),
         "plans_unlike_calm": sum(one != other for one, other in zip(found["batches"], calm, strict=True)),
     }
@@ -87,9 +88,18 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         "killed by SIGKILL: the worker (its run's process lives on), the run's process, Prefect's server or "
         "PostgreSQL's postmaster; a kairos up that gave up was started again, as a person would",
         *(f"left running: {one}" for one in orphans),
+        *(f"held: {one}" for one in slots),
         *(f"{run['name']}: {run['state']['message']}" for run in states if run["state"]["message"]),
     )
     return Found(figures, words, (_table(done, states, days),), notes)
+
+
+def _still_held(up: RunningUp) -> list[str]:
+    """What is held for two minutes and more after the last cycle."""
+    give_up = time.monotonic() + _FREE_SECONDS
+    while (held := held_slots(up)) and time.monotonic() < give_up:
+        time.sleep(1.0)
+    return held
 
 
 def _has_begun(up: RunningUp, run: str) -> bool | None:

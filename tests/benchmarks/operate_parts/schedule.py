@@ -55,7 +55,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         due = a_moment(10.0)
         asked = {name: up.start_run(name, given, due) for name, given in DEPLOYMENTS.items()}
         runs = {name: up.await_ended(run, _RUN_SECONDS) for name, run in asked.items()}
-        slots = held_slots(up)
+        slots = len(held_slots(up))
     spans = sorted((_moment(run["start_time"]), _moment(run["end_time"])) for run in runs.values())
     pauses = [(after - before).total_seconds() for (_, before), (after, _) in pairwise(spans)]
     figures = {
@@ -77,12 +77,18 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
     return Found(figures, words, (_table(runs, due),), notes)
 
 
-def held_slots(up: RunningUp) -> int:
-    """Places in limits that are taken."""
+def held_slots(up: RunningUp) -> list[str]:
+    """What holds a place: limits that are taken, and runs that Prefect believes to go on."""
     table = up.ask("/deployments/filter", {})
     limits = [one["global_concurrency_limit"] for one in table if one["global_concurrency_limit"]]
     active = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
-    return sum(limit["active_slots"] for limit in limits) + len(up.ask("/flow_runs/filter", active))
+    taken = [f"limit {limit['name']}" for limit in limits for _ in range(limit["active_slots"])]
+    runs = up.ask("/flow_runs/filter", active)
+    return taken + [
+        f"run {one['name']}, {one['state']['type'].lower()} since {one['state']['timestamp']}, "
+        f"{'part of another' if one['parent_task_run_id'] else 'by itself'}"
+        for one in runs
+    ]
 
 
 def _moment(text: str) -> datetime:
