@@ -1,6 +1,7 @@
-"""Runs whose process was killed before it could say how it ended: they are handed to the worker again.
+"""Runs whose process was killed: they are handed to the worker again, with the parameters they had.
 
-Prefect believes them to be running for ever, and they keep their places in pool and limit.
+Where nobody saw it end, Prefect believes them to be running for ever, and they keep their places in pool and
+limit; where the worker saw it, they have crashed.
 Every flow goes on where it stood, so that a second start costs what is left of the work.
 """
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 5.0
 _MOST_STARTS = 8
 """A run that is killed as often is given up: it may be what kills."""
+_CRASHED_LATELY = timedelta(hours=1)
+"""A crash as long ago is somebody's to look at: what was due then may not be wanted any more."""
 _HANDED_OUT = timedelta(minutes=2)
 """How long the worker may take from a run's hand-out to its process."""
 _RUN_ID = "PREFECT__FLOW_RUN_ID"
@@ -35,7 +38,7 @@ class InterruptedRuns:
     _next_look: float = 0.0
 
     def hand_out_again(self) -> list[str]:
-        """The names of runs that were missed at two looks in a row, and are due again now."""
+        """The names of runs that crashed, or were missed at two looks in a row, and are due again now."""
         import httpx
         from prefect.client.orchestration import get_client
         from prefect.exceptions import PrefectException
@@ -51,18 +54,19 @@ class InterruptedRuns:
             self._next_look = time.monotonic() + _LOOK_SECONDS
 
     def _look(self, client: SyncPrefectClient, now: datetime) -> list[str]:
-        active = _active_runs(client)
+        active = _runs_in(client, "RUNNING", "PENDING", "CANCELLING")
         alive = _run_ids_of_processes() if active else set()
         missed = {run.id for run in active if str(run.id) not in alive and not _is_being_started(run, now)}
         gone = [run for run in active if run.id in missed & self._missed]
         self._missed = missed - {run.id for run in gone}
-        for run in gone:
+        crashed = [run for run in _runs_in(client, "CRASHED") if _is_to_go_on(run, now)]
+        for run in (*gone, *crashed):
             _set_free(client, run, now)
-        return [run.name for run in gone]
+        return [run.name for run in (*gone, *crashed)]
 
 
-def _active_runs(client: SyncPrefectClient) -> list[Any]:
-    """Runs of our pool that Prefect believes to have a process."""
+def _runs_in(client: SyncPrefectClient, *states: str) -> list[Any]:
+    """Runs of our pool in one of these states, the newest first."""
     from prefect.client.schemas.filters import (
         FlowRunFilter,
         FlowRunFilterState,
@@ -70,10 +74,12 @@ def _active_runs(client: SyncPrefectClient) -> list[Any]:
         WorkPoolFilter,
         WorkPoolFilterName,
     )
+    from prefect.client.schemas.sorting import FlowRunSort
     from prefect.states import StateType
 
-    types = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    types = [StateType(state) for state in states]
     return client.read_flow_runs(
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
         flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types))),
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[deployment_table().pool])),
     )
@@ -95,6 +101,12 @@ def _is_being_started(run: Any, now: datetime) -> bool:
     return (
         run.state.is_pending() and run.infrastructure_pid is None and now - run.state.timestamp < _HANDED_OUT
     )
+
+
+def _is_to_go_on(run: Any, now: datetime) -> bool:
+    """Whether a crashed run is worth another start."""
+    is_late = now - run.state.timestamp > _CRASHED_LATELY
+    return not is_late and run.run_count < _MOST_STARTS and run.deployment_id is not None
 
 
 def _set_free(client: SyncPrefectClient, run: Any, now: datetime) -> None:
