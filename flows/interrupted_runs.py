@@ -8,6 +8,7 @@ Every flow goes on where it stood, so that a second start costs what is left of 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ class InterruptedRuns:
     """What was seen, from one look to the next."""
 
     _missed: set[UUID] = field(default_factory=set)
+    _crashes: Counter[UUID] = field(default_factory=Counter)
     _next_look: float = 0.0
 
     def hand_out_again(self) -> list[str]:
@@ -59,10 +61,16 @@ class InterruptedRuns:
         missed = {run.id for run in active if str(run.id) not in alive and not _is_being_started(run, now)}
         gone = [run for run in active if run.id in missed & self._missed]
         self._missed = missed - {run.id for run in gone}
-        crashed = [run for run in _runs_in(client, "CRASHED") if _is_to_go_on(run, now)]
+        crashed = [run for run in _runs_in(client, "CRASHED") if self._is_to_go_on(run, now)]
+        self._crashes.update(run.id for run in crashed)
         for run in (*gone, *crashed):
             _set_free(client, run, now)
         return [run.name for run in (*gone, *crashed)]
+
+    def _is_to_go_on(self, run: Any, now: datetime) -> bool:
+        """Whether a crashed run is worth another start; one that crashes before it runs counts no start."""
+        starts = max(run.run_count, self._crashes[run.id])
+        return now - run.state.timestamp < _CRASHED_LATELY and starts < _MOST_STARTS
 
 
 def _runs_in(client: SyncPrefectClient, *states: str) -> list[Any]:
@@ -101,12 +109,6 @@ def _is_being_started(run: Any, now: datetime) -> bool:
     return (
         run.state.is_pending() and run.infrastructure_pid is None and now - run.state.timestamp < _HANDED_OUT
     )
-
-
-def _is_to_go_on(run: Any, now: datetime) -> bool:
-    """Whether a crashed run is worth another start."""
-    is_late = now - run.state.timestamp > _CRASHED_LATELY
-    return not is_late and run.run_count < _MOST_STARTS and run.deployment_id is not None
 
 
 def _set_free(client: SyncPrefectClient, run: Any, now: datetime) -> None:
