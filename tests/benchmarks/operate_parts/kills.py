@@ -71,6 +71,8 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         orphans = up.orphans()
     say("the same in peace")
     calm = _calm(folder / "calm", days)
+    unlike = [one for one in calm if one not in found["batches"]]
+    unlike += [one for one in found["batches"] if one not in calm]
     figures = {
         "kills": len(done),
         "kills_by_part": {name: sum(one == name for one, _ in done) for name in _VICTIMS},
@@ -81,7 +83,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         "duplicate_rows": duplicates,
         "held_slots": len(slots),
         "orphans_after_kills": len(orphans),
-        "plans_unlike_calm": sum(one != other for one, other in zip(found["batches"], calm, strict=True)),
+        "plans_unlike_calm": len(unlike),
     }
     words = f"{len(done)} kills, {len(states)} cycles, {figures['cycles_not_completed']} not completed"
     notes = (
@@ -89,6 +91,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
         "PostgreSQL's postmaster; a kairos up that gave up was started again, as a person would",
         *(f"left running: {one}" for one in orphans),
         *(f"held: {one}" for one in slots),
+        *(f"a live batch of one home alone: {one}" for one in unlike),
         *(f"{run['name']}: {run['state']['message']}" for run in states if run["state"]["message"]),
     )
     return Found(figures, words, (_table(done, states, days),), notes)
