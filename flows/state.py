@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flows.freshness import view_freshness
-from flows.prefect_server import PlatformAddresses, running_platform
+from flows.prefect_server import running_platform
 from flows.quality import KIND as EVENTS
 from flows.wiring import Stores
 from infra.overrides import newest_overrides
@@ -32,8 +32,7 @@ def read_state(stores: Stores) -> dict[str, Any]:
         "home": str(stores.settings.home),
         "source": stores.settings.source.partition("://")[0],
         "source_note": reality_note(stores.settings.source),
-        "platform": None if platform is None else asdict(platform),
-        "platform_words": platform_words(platform),
+        "platform": None if platform is None else asdict(platform) | {"is_watched": platform.is_watched},
         "data": _data(stores),
         "features": _features(stores),
         "flows": _rows(stores, _FLOWS),
@@ -60,7 +59,7 @@ def state_rows(state: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("home", state["home"]),
         ("source", "; ".join(filter(None, (state["source"], state["source_note"])))),
-        ("platform", state["platform_words"]),
+        ("platform", platform_words(state["platform"])),
         ("data", _data_words(data) if data else "none yet; kairos ingest"),
         (
             "features",
@@ -165,13 +164,13 @@ def _verdicts(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"measured": len(rows), **counts, "failed_columns": failed, "report": report}
 
 
-def platform_words(platform: PlatformAddresses | None) -> str:
-    """Whether it is up, and the fix if not."""
+def platform_words(platform: dict[str, Any] | None) -> str:
+    """Whether it is up, and the fix if not; takes the state's `platform`."""
     if platform is None:
         return "not up; kairos up"
-    if not platform.is_watched:
-        return f"{platform.ui_url} answers, but the kairos up that watched it was killed; kairos up again"
-    return f"up, {platform.ui_url}"
+    if not platform["is_watched"]:
+        return f"{platform['ui_url']} answers, but the kairos up that watched it was killed; kairos up again"
+    return f"up, {platform['ui_url']}"
 
 
 def _data_words(data: dict[str, Any]) -> str:

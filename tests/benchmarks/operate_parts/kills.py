@@ -14,9 +14,9 @@ import psutil
 from rich.table import Table
 
 from tests.benchmarks.operate_parts.platform import (
-    ENDED,
     RunningUp,
     awaited,
+    has_ended,
     running_up,
     small_shop_environment,
 )
@@ -54,7 +54,7 @@ def measure(effort: Effort, folder: Path, say: Say) -> Found:
             days.append(str(AS_OF - timedelta(days=wanted - len(days))))
             run = up.start_run("cycle/scheduled", {"as_of": f"{days[-1]}T00:00:00Z"})
             awaited(lambda of=run: _has_begun(up, of), 600, "begin of the cycle")  # type: ignore[misc]
-            while len(done) < wanted and up.run(run)["state"]["type"] not in ENDED:
+            while len(done) < wanted and not has_ended(up.run(run)):
                 time.sleep(float(rng.uniform(*_PAUSE_SECONDS)))
                 victim = str(rng.choice(_VICTIMS))
                 say(f"kill {len(done) + 1} of {wanted}: {victim}")
