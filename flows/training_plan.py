@@ -94,6 +94,8 @@ def training_plan(settings: Settings) -> TrainingPlan:
             test_weeks=settings.test_weeks,
             min_items=settings.min_basket_items,
             min_earlier_baskets=settings.min_earlier_baskets,
+            most_train=settings.max_train_baskets,
+            most_judged=settings.max_judged_baskets,
         ),
         catalogue=CatalogueParams(min_users=settings.min_item_users),
         relevance=RelevanceParams(**relevance_weights(settings.relevance)),

@@ -242,6 +242,12 @@ class Settings(BaseSettings):
     test_weeks: int = Field(2, ge=1, description="Newest weeks, on which it is judged against baselines.")
     min_basket_items: int = Field(3, ge=1, description="Items a basket needs to be learnt from.")
     min_earlier_baskets: int = Field(5, ge=0, description="Baskets a user needs before one counts.")
+    max_train_baskets: int = Field(
+        40_000, ge=1, description="Baskets that teach at most, drawn evenly; some 80 kB of memory each."
+    )
+    max_judged_baskets: int = Field(
+        12_000, ge=1, description="Baskets that validate at most, and that test at most, drawn evenly."
+    )
     min_item_users: int = Field(30, ge=1, description="Buyers an item needs before it is recommended.")
     slots_considered: int = Field(2, ge=1, le=6, description="Likeliest slots ranked for each user.")
     threads: int = Field(2, ge=1, description="CPU threads of model training and scoring.")

@@ -49,6 +49,9 @@ class QueryParams:
         min_earlier_baskets: Baskets with an eligible item that the user needs before the cut-off.
         train_weeks, validation_weeks, test_weeks: Whole local weeks, counted back from `as_of`: the test
             weeks come last. With test_weeks=0 the newest weeks validate, as a production run wants.
+        most_train: At most so many baskets teach, an even draw of all; a large shop has millions.
+        most_judged: At most so many validate, and so many test.
+        seed: The same seed draws the same baskets.
     """
 
     min_items: int = 3
@@ -56,10 +59,14 @@ class QueryParams:
     train_weeks: int = 8
     validation_weeks: int = 2
     test_weeks: int = 4
+    most_train: int = 40_000
+    most_judged: int = 12_000
+    seed: int = 20_171_204
 
     def __post_init__(self) -> None:
-        if self.min_items < 1:
-            raise UsageError(f"min_items == {self.min_items}, must be >= 1.")
+        for name in ("min_items", "most_train", "most_judged"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} == {getattr(self, name)}, must be >= 1.")
         for name in ("min_earlier_baskets", "train_weeks", "validation_weeks", "test_weeks"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} == {getattr(self, name)}, must be >= 0.")
@@ -155,7 +162,19 @@ def build_queries(
     split = np.where(weeks_back > params.test_weeks, SPLITS[1], SPLITS[2])
     split = np.where(weeks_back > params.test_weeks + params.validation_weeks, SPLITS[0], split)
     weeks = _week_starts(monday[asked], day[asked], cutoff[asked])
-    return queries_of_baskets(log, first[asked], split[asked], weeks)
+    drawn = _drawn(split[asked], params)
+    return queries_of_baskets(log, first[asked][drawn], split[asked][drawn], weeks[drawn])
+
+
+def _drawn(split: NDArray[np.str_], params: QueryParams) -> Longs:
+    """Positions of the baskets to ask, ascending: all of a split, or an even draw of as many as may be."""
+    rng = np.random.default_rng(params.seed)
+    chosen = []
+    for name in SPLITS:
+        rows = np.flatnonzero(split == name)
+        most = params.most_train if name == SPLITS[0] else params.most_judged
+        chosen.append(rows if len(rows) <= most else rng.choice(rows, most, replace=False))
+    return np.sort(np.concatenate(chosen))
 
 
 def queries_of_baskets(

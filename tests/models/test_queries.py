@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -55,6 +56,19 @@ def test_truth_is_the_basket(market, asked):
     assert set(asked.truth.loc[asked.truth["query_id"] == 0, "item_id"]) <= set(mine["item_id"])
     test = asked.of_split("test")
     assert set(test.truth["query_id"]) == set(test.queries["query_id"])
+
+
+def test_of_more_baskets_than_may_ask_an_even_draw_does(market_log, asked):
+    params = replace(PARAMS, most_train=10, most_judged=6)
+    drawn = build_queries(market_log, AS_OF, "UTC", params)
+    assert drawn.queries["split"].value_counts().to_dict() == {"train": 10, "validation": 6, "test": 6}
+    own = ["user_id", "cutoff_epoch_seconds", "fit_epoch_seconds", "split", "n_items"]
+    assert set(drawn.queries[own].itertuples(index=False)) <= set(asked.queries[own].itertuples(index=False))
+    days = asked.of_split("train").queries["local_day"]
+    assert drawn.of_split("train").queries["local_day"].median() == pytest.approx(days.median(), abs=4)
+    assert drawn.truth.groupby("query_id").size().tolist() == drawn.queries["n_items"].tolist()
+    again = build_queries(market_log, AS_OF, "UTC", params)
+    pd.testing.assert_frame_equal(again.queries, drawn.queries)
 
 
 def test_the_future_asks_nothing(market, asked):
