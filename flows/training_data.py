@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 import pandas as pd
@@ -80,21 +80,36 @@ class TrainingData:
 
 
 def read_training_data(
-    stores: Stores, as_of: datetime, query_params: QueryParams, catalogue_params: CatalogueParams
+    stores: Stores,
+    as_of: datetime,
+    query_params: QueryParams,
+    catalogue_params: CatalogueParams,
+    history_days: int | None = None,
 ) -> TrainingData:
-    """The lake's history before `as_of`; items are eligible by what was known before the first query."""
+    """The lake's history before `as_of`; items are eligible by what was known before the first query.
+
+    Args:
+        stores: Whose lake is read.
+        as_of: Knowledge cut-off.
+        query_params: Which weeks ask; the first of them is where the catalogue is fixed.
+        catalogue_params: Which items may be recommended.
+        history_days: Days read before the first query; None reads all there are.
+    """
     timezone = shop_timezone(stores.settings)
+    # Fixed before the first query, so that a later sale cannot make an item eligible for an earlier one.
+    first = local_midnight(first_query_monday(as_of, timezone, query_params), timezone)
     connection = stores.lake.connect(as_of)
     try:
         interactions = build_interactions(connection, default_timezone=timezone)
+        if history_days is not None:
+            oldest = int((first - timedelta(days=history_days)).timestamp())
+            interactions = interactions.filter(f"epoch_seconds >= {oldest}")
         history = (
             interactions.project(INTERACTION_COLUMNS).to_arrow_table().to_pandas(strings_to_categorical=True)
         )
         items = connection.sql("SELECT item_id, category_path, available, stock, sensitive FROM items").df()
         users = connection.sql(USERS_WITH_CONSENT).df()
         require_consent(users)
-        # Fixed before the first query, so that a later sale cannot make an item eligible for an earlier one.
-        first = local_midnight(first_query_monday(as_of, timezone, query_params), timezone)
         eligible = eligible_items(
             history, items, as_of_epoch_seconds=int(first.timestamp()), params=catalogue_params
         )
@@ -189,7 +204,7 @@ def _remembered(as_of: datetime, fingerprint: str) -> TrainingData:
     del fingerprint  # only makes newer data or other choices a new question
     stores = open_stores()
     plan = training_plan(stores.settings)
-    return read_training_data(stores, as_of, plan.queries, plan.catalogue)
+    return read_training_data(stores, as_of, plan.queries, plan.catalogue, plan.history_days)
 
 
 def training_data(as_of: datetime) -> TrainingData:

@@ -40,6 +40,7 @@ class TrainingPlan:
 
     Attributes:
         queries: Which weeks train, validate and test.
+        history_days: Days before those weeks that retrievers and habits know; None for all there are.
         relevance: What the ranker's labels are worth, by kind of event.
         search: How the ranker's parameters are searched for, starting from `ranker`.
         timing_user_days: User-days drawn for the timing model, by split.
@@ -54,6 +55,7 @@ class TrainingPlan:
     """
 
     queries: QueryParams = QueryParams(train_weeks=4, validation_weeks=1, test_weeks=2)
+    history_days: int | None = None
     catalogue: CatalogueParams = CatalogueParams()
     sampling: SamplingParams = SamplingParams()
     relevance: RelevanceParams = RelevanceParams()
@@ -97,6 +99,7 @@ def training_plan(settings: Settings) -> TrainingPlan:
             most_train=settings.max_train_baskets,
             most_judged=settings.max_judged_baskets,
         ),
+        history_days=settings.history_days,
         catalogue=CatalogueParams(min_users=settings.min_item_users),
         relevance=RelevanceParams(**relevance_weights(settings.relevance)),
         cut=CutParams(threads=settings.threads),

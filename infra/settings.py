@@ -240,6 +240,9 @@ class Settings(BaseSettings):
     train_weeks: int = Field(4, ge=1, description="Weeks of past baskets the ranker learns from.")
     validation_weeks: int = Field(1, ge=1, description="Weeks after them that stop and calibrate it.")
     test_weeks: int = Field(2, ge=1, description="Newest weeks, on which it is judged against baselines.")
+    history_days: int | None = Field(
+        None, ge=1, description="Days before those weeks that are known at all; unset: all. Bounds memory."
+    )
     min_basket_items: int = Field(3, ge=1, description="Items a basket needs to be learnt from.")
     min_earlier_baskets: int = Field(5, ge=0, description="Baskets a user needs before one counts.")
     max_train_baskets: int = Field(

@@ -10,7 +10,7 @@ import pytest
 from small_market import AS_OF
 
 from flows.model_version import graded, make_ranker
-from flows.training_data import TrainingData, read_queries, training_data
+from flows.training_data import TrainingData, read_queries, read_training_data, training_data
 from flows.training_plan import TrainingPlan, training_plan
 from flows.wiring import Stores, open_stores
 from models.queries import QuerySet
@@ -31,6 +31,16 @@ def making(first_cycle) -> tuple[Stores, TrainingData, QuerySet, TrainingPlan]:
     few = queries.queries[queries.queries["query_id"] % 6 == 0].reset_index(drop=True)
     truth = queries.truth[queries.truth["query_id"].isin(few["query_id"])].reset_index(drop=True)
     return stores, data, QuerySet(few, truth), plan
+
+
+def test_history_may_be_bounded(making) -> None:
+    stores, whole, queries, plan = making
+    short = read_training_data(stores, MOMENT, plan.queries, plan.catalogue, history_days=21)
+    first = int(queries.queries["fit_epoch_seconds"].min())
+    assert whole.log.time.min() < first - 21 * 86_400 <= short.log.time.min()
+    assert short.log.time.max() == whole.log.time.max()
+    assert short.sessions["epoch_seconds"].min() >= first - 21 * 86_400
+    assert set(read_queries(short, plan.queries).queries["split"]) == {"train", "validation", "test"}
 
 
 def test_purchases_alone_are_graded_as_they_are(making) -> None:
