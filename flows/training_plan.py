@@ -7,7 +7,8 @@ from datetime import datetime
 
 from flows.fingerprints import code_fingerprint, fingerprint_of
 from flows.moments import shop_timezone
-from infra.settings import Settings, relevance_weights
+from infra.setting_values import relevance_weights
+from infra.settings import Settings
 from models.candidates.cut import CutParams
 from models.catalogue import CatalogueParams
 from models.evaluation import EvaluationParams

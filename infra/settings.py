@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import difflib
-import json
-import math
 import os
-import re
 import tomllib
 from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_serializer
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from features.errors import UsageError
 from features.source_mapping import Columns, Constants, EventTypes, SourceMapping, Tables
-from infra.alert_routes import parse_routes
-from infra.promotion_stages import parse_stages
 from infra.secret_files import SECRETS, SecretFiles, file_variable
+from infra.setting_values import (
+    CLOCK,
+    absolute,
+    known_quiet_hours,
+    known_regional_zones,
+    known_routes,
+    known_stages,
+    known_timezone,
+    mapping_reader,
+    pairs_by_place,
+    postgres_secret,
+    quiet_hours_by_country,
+    rising_relevance,
+)
 
 ENV_PREFIX = "KAIROS_"
 TOML_FILE = Path("kairos.toml")
 MASK = "********"
-
-_CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
-_RELEVANCE_KINDS = ("view", "add_to_cart", "purchase")
-_POSTGRES_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
 class SettingRow(NamedTuple):
@@ -39,147 +42,6 @@ class SettingRow(NamedTuple):
     name: str
     value: str
     source: str
-
-
-def normalised_postgres_url(url: str) -> str:
-    """`url` spelled `postgresql+psycopg://...`, the one spelling SQLAlchemy, Feast and psycopg 3 agree on.
-
-    Raises:
-        ValueError: Another scheme. The text never contains the URL, which may hold a password.
-
-    Examples:
-        >>> normalised_postgres_url("postgres://kairos@db:5432/shop")
-        'postgresql+psycopg://kairos@db:5432/shop'
-    """
-    scheme, separator, rest = url.strip().partition("://")
-    if not separator or scheme.lower() not in _POSTGRES_SCHEMES:
-        found = f"scheme {scheme}://" if separator else "no scheme"
-        raise ValueError(
-            f"has {found}, must be postgresql://; write postgresql://USER:PASSWORD@HOST:5432/NAME"
-        )
-    return f"postgresql+psycopg://{rest}"
-
-
-def _postgres_secret(value: Any) -> Any:
-    if isinstance(value, SecretStr):
-        value = value.get_secret_value()
-    return normalised_postgres_url(value) if isinstance(value, str) else value
-
-
-def _absolute(path: Path) -> Path:
-    # A flow may run with another working directory than the command that configured it.
-    return path.expanduser().absolute()
-
-
-def _known_timezone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError(f"{name!r} is no IANA time zone; write one such as America/New_York or UTC")
-    return name
-
-
-def relevance_weights(text: str) -> dict[str, float]:
-    """The worth of each kind of event in `text`, weakest first.
-
-    Raises:
-        ValueError: It does not give all three kinds a number, or they do not rise.
-
-    Examples:
-        >>> relevance_weights("purchase=1, add_to_cart=0.3, view=0")
-        {'view': 0.0, 'add_to_cart': 0.3, 'purchase': 1.0}
-    """
-    try:
-        told = {name.strip(): float(worth) for name, worth in (part.split("=") for part in text.split(","))}
-    except ValueError:
-        told = {}
-    if set(told) != set(_RELEVANCE_KINDS) or not all(map(math.isfinite, told.values())):
-        raise ValueError(f"is {text!r}, must be like view=0.1,add_to_cart=0.4,purchase=1")
-    rising = [told[kind] for kind in _RELEVANCE_KINDS]
-    if rising[0] < 0 or any(weak >= strong for weak, strong in pairwise(rising)):
-        raise ValueError(f"is {text!r}, must be 0 <= view < add_to_cart < purchase")
-    return dict(zip(_RELEVANCE_KINDS, rising, strict=True))
-
-
-def pairs_by_place(text: str, example: str) -> dict[str, str]:
-    """{place: value} of 'PLACE=VALUE,...'; none of an empty text.
-
-    Raises:
-        ValueError: It reads otherwise, or names a place twice.
-
-    Examples:
-        >>> pairs_by_place("DE=Europe/Berlin, AT=Europe/Vienna", "")
-        {'DE': 'Europe/Berlin', 'AT': 'Europe/Vienna'}
-    """
-    parts = [part.partition("=") for part in text.split(",") if part.strip()]
-    found = {place.strip(): value.strip() for place, _, value in parts}
-    if len(found) < len(parts) or not all(place and value for place, value in found.items()):
-        raise ValueError(f"is {text!r}, must be like {example}, each place once")
-    return found
-
-
-def quiet_hours_by_country(text: str) -> dict[str, tuple[str, str]]:
-    """{ISO country: (start, end)} of 'DE=22:00-07:00,...'.
-
-    Raises:
-        ValueError: It reads otherwise.
-
-    Examples:
-        >>> quiet_hours_by_country("DE=22:00-07:00")
-        {'DE': ('22:00', '07:00')}
-    """
-    example = "DE=22:00-07:00,US=21:00-08:00"
-    found = {}
-    for country, hours in pairs_by_place(text, example).items():
-        start, _, end = hours.partition("-")
-        if not re.fullmatch(r"[A-Z]{2}", country) or not (re.match(_CLOCK, start) and re.match(_CLOCK, end)):
-            raise ValueError(f"has {country}={hours}, must be like {example}")
-        found[country] = (start, end)
-    return found
-
-
-def _known_quiet_hours(text: str) -> str:
-    quiet_hours_by_country(text)
-    return text
-
-
-def _known_regional_zones(text: str) -> str:
-    for zone in pairs_by_place(text, "DE=Europe/Berlin,CA=America/Toronto").values():
-        _known_timezone(zone)
-    return text
-
-
-def _known_routes(routes: SecretStr | None) -> SecretStr | None:
-    if routes is not None:
-        try:
-            parse_routes(routes.get_secret_value())
-        except UsageError as error:
-            raise ValueError(str(error).rstrip(".")) from None
-    return routes
-
-
-def _known_stages(text: str) -> str:
-    parse_stages(text)
-    return text
-
-
-def _mapping_reader(name: str) -> BeforeValidator:
-    """What reads one part of a source's mapping; the environment gives it as JSON."""
-
-    def read(told: Any) -> Any:
-        from features import mapping_words  # only who maps anything waits for pandas
-
-        if isinstance(told, str):
-            try:
-                told = json.loads(told)
-            except ValueError:
-                raise ValueError("is no JSON; write it as tables in kairos.toml") from None
-        return told if isinstance(told, tuple) else getattr(mapping_words, f"as_{name}")(told)
-
-    return BeforeValidator(read)
-
-
-def _rising_relevance(text: str) -> str:
-    relevance_weights(text)
-    return text
 
 
 class Settings(BaseSettings):
@@ -193,22 +55,22 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    home: Annotated[Path, AfterValidator(_absolute)] = Field(
+    home: Annotated[Path, AfterValidator(absolute)] = Field(
         Path(".kairos"), validate_default=True, description="Folder that holds all state."
     )
     source: str = Field(
         "complete-journey", description="complete-journey, simulated, parquet:DIR or sql:URL.", repr=False
     )
-    tables: Annotated[Tables, NoDecode, _mapping_reader("tables")] = Field(
+    tables: Annotated[Tables, NoDecode, mapping_reader("tables")] = Field(
         (), description="What the source calls its tables or files: [tables]."
     )
-    columns: Annotated[Columns, NoDecode, _mapping_reader("columns")] = Field(
+    columns: Annotated[Columns, NoDecode, mapping_reader("columns")] = Field(
         (), description="What the source calls its columns: [columns.TABLE]."
     )
-    constants: Annotated[Constants, NoDecode, _mapping_reader("constants")] = Field(
+    constants: Annotated[Constants, NoDecode, mapping_reader("constants")] = Field(
         (), description="Columns that are the same in every row: [constants.TABLE]."
     )
-    event_types: Annotated[EventTypes, NoDecode, _mapping_reader("event_types")] = Field(
+    event_types: Annotated[EventTypes, NoDecode, mapping_reader("event_types")] = Field(
         (), description="What the source calls its types of events: [event_types]."
     )
     ingest_overlap_hours: float | None = Field(
@@ -216,13 +78,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Of sql: sources only events from so long before the newest on are read; unset: all.",
     )
-    database_url: Annotated[SecretStr | None, BeforeValidator(_postgres_secret)] = Field(
+    database_url: Annotated[SecretStr | None, BeforeValidator(postgres_secret)] = Field(
         None, description="PostgreSQL to use; the embedded one when unset."
     )
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="More quarantined rows than this share block everything downstream."
     )
-    default_timezone: Annotated[str, AfterValidator(_known_timezone)] = Field(
+    default_timezone: Annotated[str, AfterValidator(known_timezone)] = Field(
         "UTC", description="Time zone of users who have none."
     )
     late_events_hours: float = Field(
@@ -254,7 +116,7 @@ class Settings(BaseSettings):
     min_item_users: int = Field(30, ge=1, description="Buyers an item needs before it is recommended.")
     slots_considered: int = Field(2, ge=1, le=6, description="Likeliest slots ranked for each user.")
     threads: int = Field(2, ge=1, description="CPU threads of model training and scoring.")
-    relevance: Annotated[str, AfterValidator(_rising_relevance)] = Field(
+    relevance: Annotated[str, AfterValidator(rising_relevance)] = Field(
         "view=0.1,add_to_cart=0.4,purchase=1",
         description="What each kind of event is worth to the ranker's labels; rising, 0 leaves it out.",
     )
@@ -271,18 +133,18 @@ class Settings(BaseSettings):
         None, description="Dask scheduler whose workers fit the ranker, tcp://HOST:8786; here when unset."
     )
     quiet_start: str = Field(
-        "21:00", pattern=_CLOCK, description="Local time from which nobody is pushed (own times win)."
+        "21:00", pattern=CLOCK, description="Local time from which nobody is pushed (own times win)."
     )
     quiet_end: str = Field(
-        "08:00", pattern=_CLOCK, description="Local time until which nobody is pushed (own times win)."
+        "08:00", pattern=CLOCK, description="Local time until which nobody is pushed (own times win)."
     )
-    quiet_hours_by_country: Annotated[str, AfterValidator(_known_quiet_hours)] = Field(
+    quiet_hours_by_country: Annotated[str, AfterValidator(known_quiet_hours)] = Field(
         "", description="Quiet hours by ISO country, before quiet_start and quiet_end: DE=22:00-07:00,..."
     )
     quiet_action: Literal["defer", "drop"] = Field(
         "defer", description="A push whose best time is quiet: put off within its slot, or dropped."
     )
-    timezone_by_region: Annotated[str, AfterValidator(_known_regional_zones)] = Field(
+    timezone_by_region: Annotated[str, AfterValidator(known_regional_zones)] = Field(
         "", description="Zone of users who have none, by region or ISO country: CA=America/Toronto,..."
     )
     max_pushes_per_day: int = Field(1, ge=0, le=3, description="Pushes a user and day, unless the user says.")
@@ -323,12 +185,12 @@ class Settings(BaseSettings):
         60.0, ge=1, description="After so long a dispatcher's pushes are taken over: it was killed."
     )
     dispatch_attempts: int = Field(6, ge=1, description="Attempts before a push counts as failed.")
-    alert_routes: Annotated[SecretStr | None, AfterValidator(_known_routes)] = Field(
+    alert_routes: Annotated[SecretStr | None, AfterValidator(known_routes)] = Field(
         None,
         description="Who is told of alerts: SEVERITIES[@OWNERS]=ADDRESS ..., pagerduty://KEY, file:PATH or "
         "any Apprise address.",
     )
-    promotion_stages: Annotated[str, AfterValidator(_known_stages)] = Field(
+    promotion_stages: Annotated[str, AfterValidator(known_stages)] = Field(
         "",
         description="What a challenger goes through after the gate, such as shadow=1d,canary=3d@0.1 (days or "
         "hours, share of users); empty: it plans for all at once.",

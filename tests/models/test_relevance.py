@@ -7,7 +7,8 @@ import pytest
 
 from features.errors import UsageError
 from features.interactions import EventWeights
-from infra.settings import Settings, relevance_weights
+from infra.setting_values import relevance_weights
+from infra.settings import Settings
 from models.relevance import KINDS, Engagements, RelevanceParams, engagements_of, graded_truth
 
 QUERIES = pd.DataFrame({"query_id": [0, 1, 2], "user_id": ["u", "u", "w"], "local_day": [9, 9, 9]})
