@@ -191,7 +191,7 @@ def test_every_line_of_the_configuration_would_work_uncommented() -> None:
     defaults = load_settings()
     # These have no default that one could show.
     shown = {"database_url", "gateway", "timezone_by_region", "quiet_hours_by_country"}
-    shown |= {"ingest_overlap_hours"}
+    shown |= {"ingest_overlap_hours", "history_days"}
     shown |= {"tables", "columns", "constants", "event_types"}
     assert [
         name for name in told if name not in shown and getattr(settings, name) != getattr(defaults, name)
