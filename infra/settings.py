@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     min_basket_items: int = Field(3, ge=1, description="Items a basket needs to be learnt from.")
     min_earlier_baskets: int = Field(5, ge=0, description="Baskets a user needs before one counts.")
     max_train_baskets: int = Field(
-        40_000, ge=1, description="Baskets that teach at most, drawn evenly; some 80 kB of memory each."
+        40_000, ge=1, description="Baskets that teach at most, drawn evenly; some 50 kB of memory each."
     )
     max_judged_baskets: int = Field(
         12_000, ge=1, description="Baskets that validate at most, and that test at most, drawn evenly."
