@@ -52,9 +52,12 @@ _REFERENCE_AGE = timedelta(days=7)
 def make_ranker(stores: Stores, data: TrainingData, queries: QuerySet, plan: TrainingPlan) -> Ranker:
     """The ranker fitted on the train weeks, stopped on and calibrated to the validation weeks."""
     with step("  cut") as current:
-        cut = learnt_cut(data, queries.of_split("train"), plan.cut)
+        taught = learnt_cut(data, queries.of_split("train"), plan.cut)
+        cut = taught.cut
         current.say("all candidates" if cut is None else f"to {cut.keep} candidates of each basket")
-    learnt = _rows(stores, data, graded(data, queries.of_split("train"), plan), "train", plan.sampling, cut)
+    train = graded(data, queries.of_split("train"), plan)
+    learnt = _rows(stores, data, train, "train", plan.sampling, cut, taught.candidates)
+    del taught
     # Validation keeps every candidate: it calibrates the chance of a candidate, not of a sample.
     judged = _rows(stores, data, queries.of_split("validation"), "validation", None, cut)
     params = plan.ranker
@@ -114,6 +117,7 @@ def _rows(
     name: str,
     sampling: SamplingParams | None,
     cut: Cut | None,
+    known: pd.DataFrame | None = None,
 ) -> RankingSet:
     with step(f"  {name}") as current:
         rows = ranking_set(
@@ -124,6 +128,7 @@ def _rows(
             sampling,
             lambda done: current.advance(done, len(asked.queries)),
             cut,
+            known,
         )
         current.say(f"{len(asked.queries):,} baskets, {len(rows.label):,} candidates")
     return rows

@@ -34,7 +34,7 @@ SCENE = (
     | _BY_TIME_AND_SCENE
 )
 PROMOTIONS = _names(PROMOTION_AT_REQUEST, PRICE) | {
-    *("score_promoted", "score_promotion_habit", "score_deal_habit", "score_expected"),
+    *("score_promoted", "score_promotion_habit", "score_deal_habit", "score_rivals", "score_expected"),
 }
 CONTEXT = TIME | SCENE | PROMOTIONS
 """Every column that tells of the moment; a score by two kinds of context belongs to both."""

@@ -48,6 +48,8 @@ PRICE = Reason("price", words.nothing)
 """Its contribution counts, but no sentence tells it: a price alone is no reason to be reminded of an item."""
 BASKET = Reason("basket_size", words.nothing)
 """How large a basket is expected moves the order, but is nothing to tell a reader."""
+RIVALS = Reason("rivals", words.nothing)
+"""What else of its kind is on promotion moves the order, but is no reason to be reminded of an item."""
 PRICE_CUT = Reason("price_cut", words.price_cut)
 BOUGHT_TOGETHER = Reason(
     "bought_together",
@@ -79,6 +81,7 @@ REASONS: Mapping[str, Reason] = {
     "score_kind_": CATEGORY_HABIT,
     "score_basket_": BASKET,
     "score_deal_habit": PRICE_CUT,
+    "score_rivals": RIVALS,
     "item_price_": PRICE_CUT,
     "user_category_": CATEGORY_HABIT,
     "score_category": CATEGORY_HABIT,

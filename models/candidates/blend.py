@@ -28,6 +28,7 @@ from models.candidates.promoted import Promoted
 from models.candidates.promotion_habit import PromotionHabit
 from models.candidates.repurchase import Repurchase
 from models.candidates.retriever import Retriever, block_rows, top_items, values_at, without
+from models.candidates.rivals import Rivals
 from models.candidates.tifu_knn import TifuKnn
 from models.candidates.trending import Trending
 from models.histories import QueryCodes
@@ -89,6 +90,7 @@ def default_sources() -> tuple[Source, ...]:
         Source(Promoted(), 60, only_new=True),
         Source(PromotionHabit(), 0),
         Source(DealHabit(), 0),
+        Source(Rivals(), 0),
         Source(Popular("store"), 50, only_new=True),
         Source(Popular("daypart"), 30, only_new=True),
         Source(Popular(), 30, only_new=True),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from features.errors import UsageError
 from models.training_set import SamplingParams, labels_of, sample_negatives
-from models.vocabulary import Floats, Ints
+from models.vocabulary import Floats, Ints, Longs
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Cut:
     scores: tuple[str, ...]
     model: str
 
-    def kept(self, query: Ints, scores: Mapping[str, Floats]) -> NDArray[np.intp]:
+    def kept(self, query: Ints | Longs, scores: Mapping[str, Floats]) -> NDArray[np.intp]:
         """Positions of the candidates to keep, ascending; among equals the earlier one stays.
 
         Args:
@@ -86,6 +86,13 @@ class Cut:
         order = np.lexsort((-chance, np.repeat(np.arange(len(starts)), sizes)))
         rank = np.arange(len(query)) - np.repeat(starts, sizes)
         return np.sort(order[rank < self.keep])
+
+    def left(self, pool: pd.DataFrame) -> pd.DataFrame:
+        """The candidates to keep of a frame such as `fit_cut` reads, in its order."""
+        names = [name for name in pool.columns if name.startswith("score_")]
+        scores = {name.removeprefix("score_"): pool[name].to_numpy(dtype=np.float32) for name in names}
+        kept = self.kept(pool["query_id"].to_numpy(dtype=np.int64), scores)
+        return pool.iloc[kept].reset_index(drop=True)
 
     @cached_property
     def _booster(self) -> lgb.Booster:

@@ -14,7 +14,7 @@ from models.candidates.retriever import decay, values_at
 from models.candidates.taste import Tastes
 from models.histories import Histories, QueryCodes
 from models.interaction_log import InteractionLog
-from models.vocabulary import Floats, Ints
+from models.vocabulary import Floats
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class FittedPromoted:
         store = queries.store[query]
         here = values_at(self.sold[queries.store], query, found.indices)
         taste = self.tastes.at(self.tastes.of_queries(histories), query, found.indices)
-        found.data *= self._rate(here, self.visits[store], found.indices) * taste
+        found.data *= self.rates(here, self.visits[store], self.rate[found.indices]) * taste
         return found
 
     def lifts(self, queries: QueryCodes) -> csr_matrix:
@@ -119,11 +119,10 @@ class FittedPromoted:
 
     def place_rates(self, queries: QueryCodes, histories: Histories) -> Floats:
         """Expected sales a basket of every item, promoted or not, dense queries x items."""
-        items = np.arange(self.announced.n_items, dtype=np.int32)
-        block = self._rate(self.sold[queries.store].toarray(), self.visits[queries.store][:, None], items)
+        block = self.rates(self.sold[queries.store].toarray(), self.visits[queries.store][:, None], self.rate)
         return self.tastes.of_items(histories) * block
 
-    def _rate(self, sold: Floats, visits: Floats, item: Ints) -> Floats:
-        """Sales a basket in a store, shrunk to those of all stores."""
+    def rates(self, sold: Floats, visits: Floats, rate: Floats) -> Floats:
+        """Sales a basket in a store, shrunk to `rate`, that of all stores."""
         shrinkage = np.float32(self.params.store_shrinkage)
-        return np.asarray((sold + shrinkage * self.rate[item]) / (visits + shrinkage), dtype=np.float32)
+        return np.asarray((sold + shrinkage * rate) / (visits + shrinkage), dtype=np.float32)

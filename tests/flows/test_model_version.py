@@ -10,6 +10,7 @@ import pytest
 from small_market import AS_OF
 
 from flows.model_version import graded, make_ranker
+from flows.ranking_rows import learnt_cut, ranking_set
 from flows.training_data import TrainingData, read_queries, read_training_data, training_data
 from flows.training_plan import TrainingPlan, training_plan
 from flows.wiring import Stores, open_stores
@@ -48,6 +49,38 @@ def test_purchases_alone_are_graded_as_they_are(making) -> None:
     assert data.engagements is not None
     assert data.engagements.target == "purchase"
     assert graded(data, queries, plan).truth is queries.truth
+
+
+def test_what_taught_the_cut_need_not_be_found_again(making, monkeypatch: pytest.MonkeyPatch) -> None:
+    import flows.ranking_rows as module
+
+    stores, data, queries, plan = making
+    train = queries.of_split("train")
+    taught = learnt_cut(data, train, replace(plan.cut, queries=len(train.queries) // 2, keep=20, threads=1))
+    assert taught.cut is not None
+    assert taught.candidates["query_id"].nunique() == len(train.queries) // 2
+    assert taught.candidates.groupby("query_id").size().max() == 20
+    whole = ranking_set(stores.features, data, train.queries, train.truth, plan.sampling, cut=taught.cut)
+
+    asked: list[int] = []
+    find = module.blend_candidates
+    monkeypatch.setattr(
+        module, "blend_candidates", lambda log, q, **cut: asked.append(len(q)) or find(log, q, **cut)
+    )
+    again = ranking_set(
+        stores.features,
+        data,
+        train.queries,
+        train.truth,
+        plan.sampling,
+        cut=taught.cut,
+        known=taught.candidates,
+    )
+    assert sum(asked) == len(train.queries) - len(train.queries) // 2
+    pd.testing.assert_frame_equal(again.features, whole.features)
+    pd.testing.assert_series_equal(again.item_id, whole.item_id)
+    assert (again.query_id == whole.query_id).all()
+    assert (again.label == whole.label).all()
 
 
 def test_looks_count_for_learning(making) -> None:

@@ -66,7 +66,8 @@ def measure_ours(stores: Stores, occasions: Occasions, watch: PeakWatch) -> Ours
     data, queries, plan = occasions.data, occasions.queries, occasions.plan
     began = time.monotonic()
     with step("cut") as current:
-        cut = learnt_cut(data, queries.of_split("train"), plan.cut)
+        taught = learnt_cut(data, queries.of_split("train"), plan.cut)
+        cut = taught.cut
         current.say("all candidates" if cut is None else f"to {cut.keep} candidates a query")
     parts = {}
     for split in ("train", "validation"):
@@ -83,8 +84,10 @@ def measure_ours(stores: Stores, occasions: Occasions, watch: PeakWatch) -> Ours
                 plan.sampling if split == "train" else None,
                 lambda done, total=len(asked.queries), current=current: current.advance(done, total),
                 cut,
+                taught.candidates if split == "train" else None,
             )
             current.say(f"{len(asked.queries):,} queries, {len(parts[split].label):,} candidates")
+    del taught
     own = {"candidates_and_features": time.monotonic() - began}
     began = time.monotonic()
     rankers = {}

@@ -81,7 +81,8 @@ class Occasions:
 def read_occasions(stores: Stores, as_of: datetime, params: SessionParams | None = None) -> Occasions:
     """The occasions of the source in effect, before `as_of`."""
     plan = training_plan(stores.settings)
-    plan = replace(plan, ranker=replace(plan.ranker, learning_rate=0.07, max_trees=400, patience_trees=100))
+    slow = {"learning_rate": 0.07, "max_trees": 400, "patience_trees": 100, "refits": 2}
+    plan = replace(plan, ranker=replace(plan.ranker, **slow))
     if stores.settings.source in RECORDED_DAYS:
         return _weeks(stores, as_of, plan)
     return _sessions(stores, as_of, plan, params or SessionParams())
