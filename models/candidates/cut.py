@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import UsageError
+from models.quick_trees import QuickTrees
 from models.training_set import SamplingParams, labels_of, sample_negatives
 from models.vocabulary import Floats, Ints, Longs
 
@@ -82,8 +83,8 @@ class Cut:
         if missing:
             raise UsageError(f"retriever {missing[0]!r} is missing, the cut was learnt with it; train again.")
         matrix = np.column_stack([scores[name] for name in self.scores])
-        chance = np.asarray(self._booster.predict(matrix))
-        order = np.lexsort((-chance, np.repeat(np.arange(len(starts)), sizes)))
+        likely = self._trees.scores(matrix)
+        order = np.lexsort((-likely, np.repeat(np.arange(len(starts)), sizes)))
         rank = np.arange(len(query)) - np.repeat(starts, sizes)
         return np.sort(order[rank < self.keep])
 
@@ -95,8 +96,8 @@ class Cut:
         return pool.iloc[kept].reset_index(drop=True)
 
     @cached_property
-    def _booster(self) -> lgb.Booster:
-        return lgb.Booster(model_str=self.model)
+    def _trees(self) -> QuickTrees:
+        return QuickTrees(self.model)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready values; `Cut.from_dict` restores them exactly."""
