@@ -22,7 +22,7 @@ THEMES: Mapping[str, tuple[str, ...]] = {
     "What goes with the user's purchases, what similar users buy": (
         *("bought_together", "similar_users", "similar_items", "expected"),
     ),
-    "Promotions": ("promotion", "price_cut"),
+    "Promotions": ("promotion", "price_cut", "rivals"),
     "Time of day, weekday and season": (
         *("usual_time", "item_time", "item_day", "category_day", "season", "holiday", "payday"),
     ),
